@@ -1,0 +1,114 @@
+"""Real prompts and their annotation (paper section 3.1, real-world data acquisition).
+
+Reads production prompts as rows; a missing label or category is asked from the same jury and
+categorizer, in the same requests, that labeling makes later.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from chillguard import calls, intake, labeling, schema
+from chillguard.taxonomy import Taxonomy
+
+Row = dict[str, Any]
+
+
+def real_rows(records: Iterable[Mapping[str, Any]]) -> pa.Table:
+    """The `real_prompts` table; a text that stands twice is kept once.
+
+    Copies with different labels leave the kept row without one: then the jury decides.
+    """
+    rows: list[Row] = []
+    first: dict[str, Row] = {}
+    times: dict[str, int] = {}
+    for record in records:
+        row = _born("real", record, times)
+        kept = first.get(row["text_hash"])
+        if row.get("drop_reason") is None and kept:
+            evidence = f"same text as {kept['prompt_id']}"
+            if row["source_label"] != kept["source_label"]:
+                kept |= {"source_label": None, "intended_label": None, "intended_category": None}
+                evidence += ", label differs"
+            row |= {"drop_reason": "duplicate", "drop_evidence": evidence}
+        else:
+            first.setdefault(row["text_hash"], row)
+        rows.append(row)
+    return schema.REAL_PROMPTS.build(rows)
+
+
+def public_rows(records: Iterable[Mapping[str, Any]]) -> pa.Table:
+    """The `public_prompts` table: external samples, their own label kept as `source_label`."""
+    rows: list[Row] = []
+    first: dict[str, str] = {}
+    times: dict[str, int] = {}
+    for record in records:
+        row = _born("public", record, times)
+        twin = first.setdefault(row["text_hash"], row["prompt_id"])
+        if row.get("drop_reason") is None and twin != row["prompt_id"]:
+            row |= {"drop_reason": "duplicate", "drop_evidence": f"same text as {twin}"}
+        rows.append(row)
+    return schema.PUBLIC_PROMPTS.build(rows)
+
+
+def annotate(
+    real: pa.Table,
+    jurors: Sequence[str],
+    taxonomy: Taxonomy,
+    config: labeling.LabelingConfig,
+    ask: calls.Ask,
+) -> pa.Table:
+    """The `annotated_prompts` table: kept real prompts with label and category where to be had."""
+    rows: list[Row] = [row for row in real.to_pylist() if row["drop_reason"] is None]
+    unlabeled = [row for row in rows if row["intended_label"] is None]
+    votes = labeling.by_prompt(
+        labeling.vote_rows(
+            ask(juror, labeling.vote_requests(unlabeled, taxonomy, config), labeling.parse_vote),
+            juror,
+            juror,
+        )
+        for juror in jurors
+    )
+    rulings = labeling.rule(unlabeled, votes, taxonomy, config, ask)
+    for row in unlabeled:
+        ruling = rulings[row["prompt_id"]]
+        row["intended_label"], row["intended_category"] = ruling.label, ruling.category
+        row["decided_by"] = ruling.decided_by
+    bare = [
+        row
+        for row in rows
+        if row["intended_label"] == "unsafe" and row["intended_category"] is None
+    ]
+    by_id = {row["prompt_id"]: row for row in bare}
+    for outcome in labeling.categorize(bare, taxonomy, config, ask):
+        by_id[outcome.row_id]["intended_category"] = outcome.value
+    return schema.ANNOTATED_PROMPTS.build(rows)
+
+
+def has_outcome(row: Mapping[str, Any]) -> bool:
+    """Whether annotation gave the row what rewriting needs: a label, and a category if unsafe."""
+    if row["intended_label"] == "unsafe":
+        return row["intended_category"] is not None
+    return bool(row["intended_label"] == "safe")
+
+
+def _born(origin: str, record: Mapping[str, Any], times: dict[str, int]) -> Row:
+    admitted = intake.admit(record["text"])
+    repeat = times[admitted.text_hash] = times.get(admitted.text_hash, -1) + 1
+    label = record.get("label")
+    own = origin == "real"
+    return intake.prompt(
+        origin,
+        record["source"],
+        [],
+        record["text"],
+        repeat=repeat,
+        lang=record.get("lang"),
+        source_label=label,
+        intended_label=label if own else None,
+        intended_category=record.get("category") if own and label == "unsafe" else None,
+        decided_by="source" if own and label else None,
+        may_redistribute=record["may_redistribute"],
+        may_train=record["may_train"],
+    )

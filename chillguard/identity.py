@@ -1,0 +1,46 @@
+"""Identity and stable draws (docs/architecture.md): who a row is, and who gets drawn.
+
+Ids are 128-bit hex digests of what a row was at birth. They are assigned once and never
+recomputed, whatever happens to the text later. Nothing here knows a stage.
+"""
+
+import hashlib
+import heapq
+import json
+from collections.abc import Iterable, Sequence
+
+_ID_DIGITS = 32
+
+
+def digest(*parts: object) -> str:
+    """Thirty-two hex digits over the JSON form of `parts`; order and types both count."""
+    form = json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(form.encode("utf-8")).hexdigest()[:_ID_DIGITS]
+
+
+def text_hash(text: str) -> str:
+    """Digest of the text alone: equal for two rows that hold the same text."""
+    return digest("text", text)
+
+
+def post_id(text: str) -> str:
+    """Id of a post: the same text from two sources is one post, so one family."""
+    return digest("post", text)
+
+
+def prompt_id(origin: str, parents: Sequence[str], method: str, repeat: int, text: str) -> str:
+    """Id of a prompt from its birth: origin, parent ids, method, repeat, source text."""
+    return digest("prompt", origin, list(parents), method, repeat, text)
+
+
+def hash_order(*parts: str) -> bytes:
+    """Sort key that is uniform in its parts and independent of every other row."""
+    return hashlib.blake2b("\x00".join(parts).encode("utf-8"), digest_size=16).digest()
+
+
+def rendezvous(drawer: str, candidates: Iterable[str], k: int) -> list[str]:
+    """The k candidates with the smallest hash(drawer, candidate), smallest first.
+
+    A candidate that comes or goes changes only the draws that it wins or loses.
+    """
+    return heapq.nsmallest(k, set(candidates), key=lambda one: (hash_order(drawer, one), one))

@@ -1,0 +1,177 @@
+"""Keywords (paper section 3.1): seeds per micro category, and their expansion to a target.
+
+The pool is state: it grows from refresh to refresh and never loses or changes a keyword.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict
+
+from chillguard import calls, identity, matching, schema
+from chillguard.taxonomy import Taxonomy, TaxonomyError
+from prompts import render
+
+TEMPLATE = "keywords/expand"
+Row = dict[str, Any]
+
+
+class KeywordsConfig(BaseModel):
+    """Keyword expansion; the paper's pool is about 80 per micro category (section 3.1)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    target: int = 80
+    targets: Mapping[str, int] = {}
+    rounds: int = 4
+    sampling: calls.Sampling = calls.Sampling(temperature=0.7, max_tokens=2048)
+
+    def wanted(self, code: str) -> int:
+        """Target size of a category's pool."""
+        return self.targets.get(code, self.target)
+
+
+def seed_rows(document: Any, taxonomy: Taxonomy, where: str) -> pa.Table:
+    """The `seed_keywords` table from a parsed YAML file: category code to list of {zh, en}.
+
+    Raises `TaxonomyError` for an unknown or missing category, and for a term that stands twice.
+    """
+    if not isinstance(document, dict) or set(document) != set(taxonomy.codes):
+        strange = sorted(set(document or ()) ^ set(taxonomy.codes))
+        raise TaxonomyError(f"keyword file {where}: categories differ from the taxonomy: {strange}")
+    rows: list[Row] = []
+    seen: dict[str, str] = {}
+    for code, entries in document.items():
+        for entry in entries:
+            form = matching.match_text(entry["zh"])
+            if form in seen:
+                raise TaxonomyError(
+                    f"keyword file {where}: {entry['zh']!r} of {code} stands in {seen[form]} too"
+                )
+            seen[form] = code
+            rows.append(_keyword(code, entry["zh"], entry["en"]))
+    return schema.SEED_KEYWORDS.build(rows)
+
+
+def expand(
+    pool: pa.Table, seeds: pa.Table, taxonomy: Taxonomy, config: KeywordsConfig, ask: calls.Ask
+) -> pa.Table:
+    """The `expanded_keywords` table: pool and seeds, and what the expander adds up to the target.
+
+    Each round asks once per category that is short, until a round brings it nothing new: so the
+    same pool always ends in the same requests. The pool's own keywords always stay.
+    """
+    rows: list[Row] = pool.to_pylist()
+    taken = {matching.match_text(row["zh"]) for row in rows}
+    for seed in seeds.to_pylist():
+        _take(rows, taken, {**seed, "provenance": "seed"})
+    growing = set(taxonomy.codes)
+    for _ in range(config.rounds):
+        requests = _requests(rows, [c for c in taxonomy.codes if c in growing], taxonomy, config)
+        growing = {
+            outcome.row_id
+            for outcome in ask("expander", requests, parse)
+            if _grow(rows, taken, outcome, config.wanted(outcome.row_id))
+        }
+    return schema.EXPANDED_KEYWORDS.build(rows)
+
+
+def parse(answer: calls.Answer) -> list[tuple[str, str]]:
+    """The (Chinese, English) pairs of an answer."""
+    entries = calls.parse_json(answer).get("keywords")
+    if not isinstance(entries, list):
+        raise calls.Unreadable("no list under `keywords`")
+    pairs = [(str(e.get("zh", "")), str(e.get("en", ""))) for e in entries if isinstance(e, dict)]
+    return [(zh.strip(), en.strip()) for zh, en in pairs if _is_term(zh) and _is_term(en)]
+
+
+def under_filled(table: pa.Table, taxonomy: Taxonomy, config: KeywordsConfig) -> dict[str, int]:
+    """How many keywords each short category still lacks."""
+    rows = table.to_pylist()
+    short = {code: config.wanted(code) - _size(rows, code) for code in taxonomy.codes}
+    return {code: lack for code, lack in short.items() if lack > 0}
+
+
+def by_category(table: pa.Table) -> dict[str, list[Row]]:
+    """Keyword rows by micro category."""
+    found: dict[str, list[Row]] = defaultdict(list)
+    for row in table.to_pylist():
+        found[row["micro_category"]].append(row)
+    return found
+
+
+def _grow(
+    rows: list[Row], taken: set[str], outcome: calls.Outcome[list[tuple[str, str]]], wanted: int
+) -> bool:
+    before = len(rows)
+    for zh, en in outcome.value or ():
+        if _size(rows, outcome.row_id) < wanted:
+            born = {"provenance": "expanded", "call_key": outcome.call_key}
+            _take(rows, taken, _keyword(outcome.row_id, zh, en) | born)
+    return len(rows) > before
+
+
+def _requests(
+    rows: Sequence[Row], codes: Iterable[str], taxonomy: Taxonomy, config: KeywordsConfig
+) -> list[calls.ChatRequest]:
+    found = []
+    for code in codes:
+        existing = sorted(row["zh"] for row in rows if row["micro_category"] == code)
+        lack = config.wanted(code) - len(existing)
+        if lack > 0:
+            values = {
+                "macro": taxonomy.macro_of[code],
+                "micro": taxonomy.micro[code],
+                "existing": existing,
+                "wanted": lack,
+            }
+            found.append(
+                calls.ChatRequest(
+                    row_id=code,
+                    messages=calls.messages(render(TEMPLATE, values)),
+                    sampling=config.sampling,
+                    answer_schema=_ANSWER,
+                )
+            )
+    return found
+
+
+def _keyword(code: str, zh: str, en: str) -> Row:
+    key = identity.digest("keyword", code, zh)
+    return {"keyword_id": key, "micro_category": code, "zh": zh, "en": en}
+
+
+def _take(rows: list[Row], taken: set[str], keyword: Row) -> None:
+    form = matching.match_text(keyword["zh"])
+    if form and form not in taken:
+        taken.add(form)
+        rows.append(keyword)
+
+
+def _size(rows: Iterable[Row], code: str) -> int:
+    return sum(row["micro_category"] == code for row in rows)
+
+
+def _is_term(value: str) -> bool:
+    return 0 < len(value.strip()) <= 40
+
+
+_TERM = {"type": "string", "minLength": 1, "maxLength": 40}
+_ANSWER: Mapping[str, Any] = {
+    "type": "object",
+    "properties": {
+        "keywords": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {"zh": _TERM, "en": _TERM},
+                "required": ["zh", "en"],
+                "additionalProperties": False,
+            },
+        }
+    },
+    "required": ["keywords"],
+    "additionalProperties": False,
+}

@@ -1,0 +1,205 @@
+"""The jury (paper section 3.2): votes, quorum and majority, tie-break, category of unsafe rows.
+
+A refusal or an unreadable vote is an abstention, never a label. What stays open is dropped as
+`unresolved` or `uncategorised` and goes to review, never to safe.
+"""
+
+import functools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict
+
+from chillguard import calls, schema
+from chillguard.taxonomy import Taxonomy
+from prompts import render
+
+VOTE, CATEGORIZE = "labeling/vote", "labeling/categorize"
+Row = Mapping[str, Any]
+
+
+class LabelingConfig(BaseModel):
+    """Jury rules: `quorum` valid votes are needed for a majority to count."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    quorum: int = 3
+    sampling: calls.Sampling = calls.Sampling(temperature=0.0, max_tokens=16)
+
+
+@dataclass(frozen=True)
+class Vote:
+    """One juror's verdict on one prompt: safe, unsafe or abstain."""
+
+    juror: str
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Ruling:
+    """The final word on a prompt; `label` None means `drop_reason` says why not."""
+
+    votes: tuple[Vote, ...]
+    label: str | None = None
+    category: str | None = None
+    decided_by: str | None = None
+    category_call_key: str | None = None
+    drop_reason: str | None = None
+    drop_evidence: str | None = None
+
+    @property
+    def valid(self) -> list[str]:
+        """Verdicts that are not abstentions."""
+        return [vote.verdict for vote in self.votes if vote.verdict != "abstain"]
+
+    @property
+    def agreement(self) -> float | None:
+        """Share of valid votes for the majority verdict; None without a valid vote."""
+        valid = self.valid
+        return max(valid.count(v) for v in schema.LABELS) / len(valid) if valid else None
+
+
+def vote_requests(
+    prompts: Iterable[Row], taxonomy: Taxonomy, config: LabelingConfig
+) -> Iterator[calls.ChatRequest]:
+    """One request per prompt; the same prompt text always gives the same request."""
+    return _requests(VOTE, prompts, taxonomy, config, schema.LABELS)
+
+
+def parse_vote(answer: calls.Answer) -> str:
+    """`safe` or `unsafe`; anything else is unreadable."""
+    verdict = answer.text.strip(" \n\t.。!！\"'`").lower()
+    if verdict not in schema.LABELS:
+        raise calls.Unreadable("neither safe nor unsafe")
+    return verdict
+
+
+def vote_rows(outcomes: Iterable[calls.Outcome[str]], juror: str, model: str) -> pa.Table:
+    """The `jury_votes/<juror>` table; a vote that could not be had is an abstention."""
+    return schema.JURY_VOTES.build(
+        {
+            "prompt_id": outcome.row_id,
+            "juror": juror,
+            "model": model,
+            "verdict": outcome.value or "abstain",
+            "reason": outcome.reason,
+            "call_key": outcome.call_key,
+        }
+        for outcome in outcomes
+    )
+
+
+def by_prompt(tables: Iterable[pa.Table]) -> dict[str, tuple[Vote, ...]]:
+    """Votes of all jurors by prompt id, in the order of the tables."""
+    found: dict[str, tuple[Vote, ...]] = {}
+    for table in tables:
+        for row in table.select(["prompt_id", "juror", "verdict"]).to_pylist():
+            vote = Vote(row["juror"], row["verdict"])
+            found[row["prompt_id"]] = (*found.get(row["prompt_id"], ()), vote)
+    return found
+
+
+def majority(votes: Sequence[Vote], quorum: int) -> str | None:
+    """The verdict of most valid votes; None on a tie or below the quorum."""
+    valid = [vote.verdict for vote in votes if vote.verdict != "abstain"]
+    unsafe, safe = valid.count("unsafe"), valid.count("safe")
+    if len(valid) < quorum or unsafe == safe:
+        return None
+    return "unsafe" if unsafe > safe else "safe"
+
+
+def rule(
+    prompts: Sequence[Row],
+    votes: Mapping[str, tuple[Vote, ...]],
+    taxonomy: Taxonomy,
+    config: LabelingConfig,
+    ask: calls.Ask,
+) -> dict[str, Ruling]:
+    """A ruling per prompt: majority, else tie-breaker; then the category of unsafe ones."""
+    rulings = {row["prompt_id"]: Ruling(votes.get(row["prompt_id"], ())) for row in prompts}
+    for key, ruling in rulings.items():
+        label = majority(ruling.votes, config.quorum)
+        rulings[key] = replace(ruling, label=label, decided_by="jury" if label else None)
+    open_rows = [row for row in prompts if rulings[row["prompt_id"]].label is None]
+    for outcome in ask("tie_breaker", vote_requests(open_rows, taxonomy, config), parse_vote):
+        rulings[outcome.row_id] = _tie_broken(rulings[outcome.row_id], outcome)
+    unsafe = [row for row in prompts if rulings[row["prompt_id"]].label == "unsafe"]
+    for found in categorize(unsafe, taxonomy, config, ask):
+        rulings[found.row_id] = _categorized(rulings[found.row_id], found)
+    return rulings
+
+
+def categorize(
+    prompts: Iterable[Row], taxonomy: Taxonomy, config: LabelingConfig, ask: calls.Ask
+) -> Iterator[calls.Outcome[str]]:
+    """The categorizer's micro category of each prompt."""
+    requests = _requests(CATEGORIZE, prompts, taxonomy, config, taxonomy.codes)
+    return ask("categorizer", requests, functools.partial(parse_category, codes=taxonomy.codes))
+
+
+def parse_category(answer: calls.Answer, codes: Sequence[str]) -> str:
+    """One of the micro codes; anything else is unreadable."""
+    code = answer.text.strip(" \n\t.。\"'`")
+    if code not in codes:
+        raise calls.Unreadable("not a micro category code")
+    return code
+
+
+def rows(clean: pa.Table, rulings: Mapping[str, Ruling], taxonomy: Taxonomy) -> pa.Table:
+    """The `labeled_prompts` table: one row per kept clean prompt."""
+    found = []
+    for row in clean.to_pylist():
+        if row["drop_reason"] is None:
+            ruling = rulings[row["prompt_id"]]
+            macro = taxonomy.macro_of[ruling.category].code if ruling.category else None
+            found.append(
+                {
+                    **row,
+                    "label": ruling.label,
+                    "micro_category": ruling.category,
+                    "macro_category": macro,
+                    "decided_by": ruling.decided_by,
+                    "votes": [f"{vote.juror}={vote.verdict}" for vote in ruling.votes],
+                    "n_valid_votes": len(ruling.valid),
+                    "agreement": ruling.agreement,
+                    "category_call_key": ruling.category_call_key,
+                    "drop_reason": ruling.drop_reason,
+                    "drop_evidence": ruling.drop_evidence,
+                }
+            )
+    return schema.LABELED_PROMPTS.build(found)
+
+
+def _requests(
+    template: str,
+    prompts: Iterable[Row],
+    taxonomy: Taxonomy,
+    config: LabelingConfig,
+    choice: Sequence[str],
+) -> Iterator[calls.ChatRequest]:
+    # The taxonomy fills the system message only: rendered once, and a shared prefix for the engine.
+    system = render(template, {"taxonomy": taxonomy}, only=("system",))
+    for row in prompts:
+        user = render(template, {"text": row["text"]}, only=("user",))
+        yield calls.ChatRequest(
+            row_id=row["prompt_id"],
+            messages=calls.messages(system | user),
+            sampling=config.sampling,
+            answer_schema={"choice": list(choice)},
+        )
+
+
+def _tie_broken(ruling: Ruling, outcome: calls.Outcome[str]) -> Ruling:
+    if outcome.value is None:
+        evidence = f"{len(ruling.valid)} valid votes; tie-breaker: {outcome.reason}"
+        return replace(ruling, drop_reason="unresolved", drop_evidence=evidence)
+    return replace(ruling, label=outcome.value, decided_by="tie_breaker")
+
+
+def _categorized(ruling: Ruling, outcome: calls.Outcome[str]) -> Ruling:
+    keyed = replace(ruling, category_call_key=outcome.call_key)
+    if outcome.value is None:
+        return replace(keyed, label=None, drop_reason="uncategorised", drop_evidence=outcome.reason)
+    return replace(keyed, category=outcome.value)

@@ -1,0 +1,41 @@
+"""The compared form of a text: `match_text` and its character shingles.
+
+Stored text keeps evasion characters; this form folds them away, and is used for comparison only.
+"""
+
+import functools
+import re
+import unicodedata
+from typing import Any
+
+_INVISIBLE = re.compile(r"[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe00-\ufe0f\ufeff]")
+_NOT_WORD = re.compile(r"[\W_]+")
+
+
+@functools.cache
+def _to_simplified() -> Any:
+    import opencc
+
+    return opencc.OpenCC("t2s")
+
+
+def match_text(text: str) -> str:
+    """NFKC, lower case, simplified; spaces, punctuation, emoji and invisible characters gone."""
+    folded = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)).lower()
+    simplified = str(_to_simplified().convert(folded))
+    return _NOT_WORD.sub("", simplified)
+
+
+def shingles(match: str, size: int) -> set[str]:
+    """Character shingles of a `match_text`; a shorter text is its own single shingle."""
+    return {match[i : i + size] for i in range(max(1, len(match) - size + 1))}
+
+
+def jaccard(left: set[str], right: set[str]) -> float:
+    """Share of common shingles, 0 to 1."""
+    return len(left & right) / len(left | right)
+
+
+def containment(part: set[str], whole: set[str]) -> float:
+    """Share of `part` that is in `whole`, 0 to 1."""
+    return len(part & whole) / len(part)

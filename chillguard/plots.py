@@ -1,0 +1,54 @@
+"""Pictures of counts, as PNG bytes. Labels are codes and English: no Chinese font is assumed."""
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def bars(counts: Mapping[str, int], title: str) -> bytes:
+    """One bar per name, in the order given."""
+    return stacked({name: {"rows": count} for name, count in counts.items()}, title)
+
+
+def stacked(counts: Mapping[str, Mapping[str, int]], title: str) -> bytes:
+    """One bar per name, stacked by part."""
+    figure, axes = _figure(max(4.0, 0.32 * len(counts) + 1.5))
+    parts = list(dict.fromkeys(part for row in counts.values() for part in row))
+    bottom = [0] * len(counts)
+    for part in parts:
+        heights = [row.get(part, 0) for row in counts.values()]
+        axes.bar(list(counts), heights, bottom=bottom, label=part)
+        bottom = [low + height for low, height in zip(bottom, heights, strict=True)]
+    if len(parts) > 1:
+        axes.legend(fontsize=7)
+    axes.set_title(title, fontsize=9)
+    axes.tick_params(axis="x", rotation=60 if len(counts) > 6 else 0, labelsize=7)
+    axes.tick_params(axis="y", labelsize=7)
+    return _png(figure)
+
+
+def funnel(names: Sequence[str], kept: Sequence[int], dropped: Sequence[int]) -> bytes:
+    """Horizontal bars of kept and dropped rows per stage, first stage on top."""
+    figure, axes = _figure(7.0)
+    axes.barh(names, kept, label="kept")
+    axes.barh(names, dropped, left=kept, label="dropped")
+    axes.invert_yaxis()
+    axes.legend(fontsize=7)
+    axes.tick_params(labelsize=7)
+    axes.set_title("rows per stage", fontsize=9)
+    return _png(figure)
+
+
+def _figure(width: float) -> tuple[Any, Any]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, 2.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.add_subplot()
+
+
+def _png(figure: Any) -> bytes:
+    out = io.BytesIO()
+    figure.savefig(out, format="png", dpi=110, metadata={"Software": None})
+    return out.getvalue()

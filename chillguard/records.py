@@ -1,0 +1,159 @@
+"""Records of input files: from parsed rows to checked ones, each bad row rejected by name.
+
+Opening and decoding files is `resources.files`; what a good record becomes is its stage.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from chillguard import schema
+
+Field = Literal["text", "id", "url", "lang", "label", "category"]
+Row = dict[str, Any]
+
+
+class SourceConfig(BaseModel):
+    """One input file: where it is, which column holds what, and under which terms it comes.
+
+    `columns` maps our field to the file's column (a dotted path reaches into nested objects);
+    `labels` maps the file's label values to safe or unsafe; `where` keeps only rows whose column
+    has one of the given values; `limit` reads no more than so many rows.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    path: Path
+    columns: dict[Field, str] = {"text": "text"}
+    labels: dict[str, Literal["safe", "unsafe"]] = {"safe": "safe", "unsafe": "unsafe"}
+    where: dict[str, list[str]] = {}
+    limit: int | None = None
+    lang: str | None = None
+    may_redistribute: bool = False
+    may_train: bool = True
+
+    @property
+    def terms(self) -> dict[str, bool]:
+        """Terms of every row of this source."""
+        return {"may_redistribute": self.may_redistribute, "may_train": self.may_train}
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """One row of a file: its line (from 1) and its columns, or why it could not be decoded."""
+
+    line: int
+    columns: Mapping[str, Any]
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Reject:
+    """A row that cannot be used; the reason never quotes the text."""
+
+    source: str
+    line: int
+    column: str
+    reason: str
+
+
+class RecordError(ValueError):
+    """A file of which no row can be used; the message names file, line and column."""
+
+
+def accept(
+    parsed: Iterable[Parsed], source: SourceConfig, codes: Iterable[str], rejects: list[Reject]
+) -> Iterator[Row]:
+    """Yield the good records, append the others to `rejects`.
+
+    Raises `RecordError` if there are rows and not one of them is good.
+    """
+    known = frozenset(codes)
+    good = read = 0
+    first: tuple[Parsed, Reject] | None = None
+    for row in parsed:
+        if row.error is None and not _wanted(row.columns, source.where):
+            continue
+        if read == source.limit:
+            break
+        read += 1
+        record = _record(row, source, known)
+        if isinstance(record, Reject):
+            rejects.append(record)
+            first = first or (row, record)
+        else:
+            good += 1
+            yield record
+    if first and not good:
+        raise RecordError(_nothing_good(source, *first))
+
+
+def rejected_rows(rejects: Iterable[Reject]) -> Any:
+    """The `rejected_rows/<asset>` table."""
+    return schema.REJECTED_ROWS.build(vars(reject) for reject in rejects)
+
+
+def _record(row: Parsed, source: SourceConfig, codes: frozenset[str]) -> Row | Reject:
+    if row.error is not None:
+        return Reject(source.name, row.line, "*", row.error)
+    record: Row = {"lang": source.lang, "source": source.name, **source.terms}
+    for field, column in source.columns.items():
+        value = _look_up(row.columns, column)
+        reason = _fault(field, value, source, codes)
+        if reason:
+            return Reject(source.name, row.line, column, reason)
+        if value is not None:
+            record[field] = source.labels[value] if field == "label" else str(value)
+    return record
+
+
+_MISSING = object()
+
+
+def _look_up(columns: Mapping[str, Any], path: str) -> Any:
+    value: Any = columns
+    for part in path.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            return _MISSING
+        value = value[part]
+    return None if value == "" else value
+
+
+def _wanted(columns: Mapping[str, Any], where: Mapping[str, list[str]]) -> bool:
+    return all(_look_up(columns, column) in allowed for column, allowed in where.items())
+
+
+def _fault(field: str, value: Any, source: SourceConfig, codes: frozenset[str]) -> str | None:
+    if value is _MISSING:
+        return "column is missing"
+    if field == "text":
+        return _text_fault(value)
+    if field == "label" and value is not None and value not in source.labels:
+        return f"label {value!r} is not one of {sorted(source.labels)}"
+    if field == "category" and value is not None and value not in codes:
+        return f"category {value!r} is not in the taxonomy"
+    return None
+
+
+def _text_fault(value: Any) -> str | None:
+    if not isinstance(value, str):
+        return f"text is {type(value).__name__}, not a string"
+    if not value.strip():
+        return "text is empty"
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        return "text holds a lone surrogate"
+    return None
+
+
+def _nothing_good(source: SourceConfig, row: Parsed, reject: Reject) -> str:
+    return (
+        f"source {source.name!r}, file {source.path}: no row can be used; first, line "
+        f"{reject.line}, column {reject.column!r}: {reject.reason}. "
+        f"The file's columns are {sorted(row.columns)}; set `columns` of the source in the profile."
+    )

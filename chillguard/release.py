@@ -1,0 +1,114 @@
+"""The release (paper section 3.3): what of the labelled prompts enters Train and Test.
+
+Terms, the duplicate gate once more, balance, split, and the leak gate: every verified
+Train-Test pair costs Train its row. What a release looks like on disk is `chillguard.card`.
+"""
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from chillguard import cleaning, schema, split
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The tables of the release stage: `train_set`, `test_set`, `release_drops`."""
+
+    train: pa.Table
+    test: pa.Table
+    drops: pa.Table
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Prompt ids by what happened to them since the previous release."""
+
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    relabeled: tuple[str, ...]
+
+
+def prepare(
+    labeled: pa.Table,
+    released: Collection[str],
+    frozen: Mapping[str, str],
+    config: split.SplitConfig,
+    gate: cleaning.CleaningConfig,
+) -> Parts:
+    """Split the kept labelled prompts; every one ends in exactly one of the three tables."""
+    rows: list[Row] = [row for row in labeled.to_pylist() if row["drop_reason"] is None]
+    for row in rows:
+        if not row["may_train"]:
+            row |= {"drop_reason": "terms", "drop_evidence": "may_train is false"}
+    cleaning.drop_duplicates(rows, released, gate)
+    for row in split.over_cap(_kept(rows), released, config):
+        row |= {"drop_reason": "balance", "drop_evidence": f"cap of {split.stratum(row)}"}
+    sides = split.assign(_kept(rows), frozen, config)
+    for row in rows:
+        row["split"] = sides.get(row["family_id"])
+    train, test = _side(rows, "train"), _side(rows, "test")
+    for row, twin, score in cleaning.leaks(train, test, gate):
+        row["drop_reason"] = "leak"
+        row["drop_evidence"] = f"twin={twin['prompt_id']} jaccard={score:.3f}"
+    return Parts(
+        schema.TRAIN_SET.build(_side(rows, "train")),
+        schema.TEST_SET.build(test),
+        schema.RELEASE_DROPS.build(row for row in rows if row["drop_reason"] is not None),
+    )
+
+
+def new_families(parts: Parts, frozen: Mapping[str, str]) -> pa.Table:
+    """Families that got a side in this release: columns family_id, split; sorted."""
+    found = {
+        row["family_id"]: row["split"]
+        for table in (parts.train, parts.test, parts.drops)
+        for row in table.select(["family_id", "split"]).to_pylist()
+        if row["split"] is not None
+    }
+    new = sorted((key, side) for key, side in found.items() if key not in frozen)
+    return pa.table(
+        {"family_id": [key for key, _ in new], "split": [side for _, side in new]},
+        pa.schema([("family_id", pa.string()), ("split", pa.string())]),
+    )
+
+
+def version(train: pa.Table, test: pa.Table) -> str:
+    """Twelve hex digits over the content of both sides, whatever their file format."""
+    content = hashlib.sha256()
+    for table in (train, test):
+        for batch in table.to_batches(max_chunksize=10_000):
+            for row in batch.to_pylist():
+                content.update(json.dumps(row, ensure_ascii=False, sort_keys=True).encode("utf-8"))
+    return content.hexdigest()[:12]
+
+
+def difference(now: pa.Table, before: pa.Table | None) -> Difference:
+    """What changed since `before` (all released rows, or None for the first release)."""
+    new, old = _verdicts(now), _verdicts(before) if before is not None else {}
+    return Difference(
+        tuple(sorted(new.keys() - old.keys())),
+        tuple(sorted(old.keys() - new.keys())),
+        tuple(sorted(key for key in new.keys() & old.keys() if new[key] != old[key])),
+    )
+
+
+def _verdicts(table: pa.Table) -> dict[str, tuple[str, str | None]]:
+    return {
+        row["prompt_id"]: (row["label"], row["micro_category"])
+        for row in table.select(["prompt_id", "label", "micro_category"]).to_pylist()
+    }
+
+
+def _kept(rows: list[Row]) -> list[Row]:
+    return [row for row in rows if row["drop_reason"] is None]
+
+
+def _side(rows: list[Row], side: str) -> list[Row]:
+    return [row for row in _kept(rows) if row["split"] == side]

@@ -1,0 +1,299 @@
+"""Every table of the lineage: its columns, its key and what one row is.
+
+The same fact has the same column name in every table. A blocking asset check per table is
+generated from here. How a table is stored is `resources.tables`; how it is filled is its stage.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+LABELS = ("safe", "unsafe")
+VERDICTS = ("safe", "unsafe", "abstain")
+ORIGINS = ("real", "rag", "rewrite", "public")
+SPLITS = ("train", "test")
+
+_TEXT, _WHOLE, _SHARE, _FLAG = pa.string(), pa.int64(), pa.float64(), pa.bool_()
+_TEXTS = pa.list_(pa.string())
+
+
+class SchemaError(ValueError):
+    """Rows that do not fit their table; the message names the table, the row and the column."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its Arrow type, whether null is allowed, the allowed values, its meaning."""
+
+    name: str
+    type: pa.DataType
+    doc: str
+    nullable: bool = False
+    values: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of the lineage: `row` says what one row is, `key` what identifies it."""
+
+    name: str
+    row: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+
+    @property
+    def arrow(self) -> pa.Schema:
+        """The Arrow schema that the stored file has."""
+        return pa.schema([pa.field(c.name, c.type, c.nullable) for c in self.columns])
+
+    def build(self, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
+        """A table of `rows` (absent columns become null), sorted by key."""
+        try:
+            loose = pa.schema([pa.field(c.name, c.type) for c in self.columns])
+            table = pa.Table.from_pylist(list(rows), schema=loose)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError) as error:
+            raise SchemaError(f"table {self.name}: {error}") from error
+        return table.sort_by([(name, "ascending") for name in self.key])
+
+    def enforce(self, table: pa.Table) -> pa.Table:
+        """The table under this schema; raises `SchemaError` with the first problem."""
+        found = self.problems(table)
+        if found:
+            raise SchemaError(f"table {self.name}: {found[0]}")
+        return table.cast(self.arrow)
+
+    def problems(self, table: pa.Table) -> list[str]:
+        """Every way in which `table` breaks this schema, one sentence each."""
+        if table.schema.names != [c.name for c in self.columns]:
+            return [f"columns are {table.schema.names}, expected {[c.name for c in self.columns]}"]
+        found = [p for column in self.columns for p in _column_problems(column, table)]
+        return found or self._key_problems(table)
+
+    def _key_problems(self, table: pa.Table) -> list[str]:
+        keys = [(name, "ascending") for name in self.key]
+        if not table.select(self.key).equals(table.select(self.key).sort_by(keys)):
+            return [f"rows are not sorted by {', '.join(self.key)}"]
+        counts = table.select(self.key).group_by(list(self.key)).aggregate([([], "count_all")])
+        twice = counts.filter(pc.greater(counts["count_all"], 1))
+        if twice.num_rows:
+            first = twice.select(self.key).slice(0, 1).to_pylist()[0]
+            return [f"{twice.num_rows} keys stand more than once, first {first}"]
+        return []
+
+
+def _column_problems(column: Column, table: pa.Table) -> list[str]:
+    values = table[column.name]
+    if values.type != column.type:
+        return [f"column {column.name} is {values.type}, expected {column.type}"]
+    if not column.nullable and values.null_count:
+        return [f"column {column.name} is null in {values.null_count} rows"]
+    if column.values is not None:
+        known = pc.or_kleene(
+            pc.is_null(values), pc.is_in(values, value_set=pa.array(column.values, _TEXT))
+        )
+        strange = values.filter(pc.invert(known))
+        if len(strange):
+            return [f"column {column.name} holds {strange[0].as_py()!r}, allowed: {column.values}"]
+    return []
+
+
+_TERMS = (
+    Column("may_redistribute", _FLAG, "the text itself may be published"),
+    Column("may_train", _FLAG, "the text may be used to make or be training data"),
+)
+_DROP = (
+    Column("drop_reason", _TEXT, "why the row goes no further; null = kept", nullable=True),
+    Column("drop_evidence", _TEXT, "what the reason rests on: rule, twin, call", nullable=True),
+)
+_BIRTH = (
+    Column("prompt_id", _TEXT, "digest of the row's birth, assigned once"),
+    Column("family_id", _TEXT, "lineage root: the post or prompt it all comes from"),
+    Column("origin", _TEXT, "where the prompt was born", values=ORIGINS),
+    Column("method", _TEXT, "how it was made: source name, `rag` or a rewriting method"),
+    Column("parent_ids", _TEXTS, "the rows it was made from"),
+    Column("context_post_ids", _TEXTS, "posts shown to the model beside the source post"),
+    Column("query_id", _TEXT, "retrieval query (RAG prompts)", nullable=True),
+    Column("call_key", _TEXT, "ledger key of the call that made the text", nullable=True),
+    Column("text", _TEXT, "stored form, evasion characters kept; null = dropped", nullable=True),
+    Column("text_hash", _TEXT, "digest of the text"),
+    Column("lang", _TEXT, "zh, en, or another ISO 639-1 code", nullable=True),
+    Column("response", _TEXT, "the answer to the prompt (null for now)", nullable=True),
+    Column("source_label", _TEXT, "label that came with the file", True, LABELS),
+    Column("intended_label", _TEXT, "label the row was made or annotated for", True, LABELS),
+    Column("intended_category", _TEXT, "micro category it was made for, kept on safe rows", True),
+    Column("is_twin", _FLAG, "a benign twin: safe on purpose, unsafe vocabulary"),
+    Column("decided_by", _TEXT, "who gave the label: source, jury, tie_breaker, review", True),
+    *_TERMS,
+)
+_TRANSLATED = (Column("translated_from", _TEXT, "the text before translation", nullable=True),)
+_MATCH = (Column("match_text", _TEXT, "normalised form, for comparison only", nullable=True),)
+_VERDICT = (
+    Column("label", _TEXT, "final label; null = dropped", True, LABELS),
+    Column("macro_category", _TEXT, "macro code; null on safe rows", nullable=True),
+    Column("micro_category", _TEXT, "micro code; null on safe rows", nullable=True),
+)
+_VOTES = (
+    Column("votes", _TEXTS, "one `juror=verdict` per juror, in slot order"),
+    Column("n_valid_votes", _WHOLE, "votes that are not abstentions"),
+    Column("agreement", _SHARE, "share of valid votes for the majority, 0 to 1", nullable=True),
+    Column("category_call_key", _TEXT, "ledger key of the categorizer's call", nullable=True),
+)
+
+TAXONOMY = Table(
+    "taxonomy",
+    "category",
+    ("code",),
+    (
+        Column("code", _TEXT, "category code"),
+        Column("level", _TEXT, "macro or micro", values=("macro", "micro")),
+        Column("macro_category", _TEXT, "code of the macro category it belongs to"),
+        Column("clause", _TEXT, "clause of the standard", nullable=True),
+        Column("label_zh", _TEXT, "Chinese label"),
+        Column("label_en", _TEXT, "English label"),
+        Column("definition_zh", _TEXT, "definition shown to models"),
+        Column("preamble_zh", _TEXT, "context a category needs to be judged", nullable=True),
+    ),
+)
+_KEYWORD = (
+    Column("keyword_id", _TEXT, "digest of category and Chinese form"),
+    Column("micro_category", _TEXT, "micro code"),
+    Column("zh", _TEXT, "Chinese form"),
+    Column("en", _TEXT, "English form"),
+)
+SEED_KEYWORDS = Table("seed_keywords", "seed keyword", ("keyword_id",), _KEYWORD)
+EXPANDED_KEYWORDS = Table(
+    "expanded_keywords",
+    "keyword",
+    ("keyword_id",),
+    (
+        *_KEYWORD,
+        Column("provenance", _TEXT, "where it came from", values=("seed", "expanded")),
+        Column("call_key", _TEXT, "ledger key of the expanding call", nullable=True),
+    ),
+)
+CRAWLED_POSTS = Table(
+    "crawled_posts",
+    "post",
+    ("post_id", "native_id"),
+    (
+        Column("post_id", _TEXT, "digest of the text"),
+        Column("native_id", _TEXT, "the source's own id"),
+        Column("source", _TEXT, "configured source"),
+        Column("url", _TEXT, "where it was read", nullable=True),
+        Column("keyword_id", _TEXT, "keyword that found it", nullable=True),
+        Column("text", _TEXT, "text, personal data replaced; null = dropped", nullable=True),
+        Column("lang", _TEXT, "detected language", nullable=True),
+        *_TERMS,
+        *_DROP,
+    ),
+)
+POST_INDEX = Table(
+    "post_index",
+    "indexed post",
+    ("post_id",),
+    (
+        Column("post_id", _TEXT, "id of the post, and of its point"),
+        Column("sources", _TEXTS, "every source that holds the text"),
+        Column("text", _TEXT, "text that was embedded"),
+        Column("lang", _TEXT, "detected language", nullable=True),
+        Column("embedding_model", _TEXT, "model and revision of the vector"),
+        Column("dimension", _WHOLE, "length of the vector"),
+        Column("retrievable", _FLAG, "in the index; false where terms bar training"),
+        *_TERMS,
+    ),
+)
+SYNTHESIZED_PROMPTS = Table("synthesized_prompts", "RAG prompt", ("prompt_id",), (*_BIRTH, *_DROP))
+REAL_PROMPTS = Table("real_prompts", "production prompt", ("prompt_id",), (*_BIRTH, *_DROP))
+ANNOTATED_PROMPTS = Table("annotated_prompts", "real prompt", ("prompt_id",), (*_BIRTH, *_DROP))
+REWRITTEN_PROMPTS = Table("rewritten_prompts", "rewrite", ("prompt_id",), (*_BIRTH, *_DROP))
+PUBLIC_PROMPTS = Table("public_prompts", "external sample", ("prompt_id",), (*_BIRTH, *_DROP))
+CANDIDATE_PROMPTS = Table(
+    "candidate_prompts", "prompt", ("prompt_id",), (*_BIRTH, *_TRANSLATED, *_DROP)
+)
+CLEAN_PROMPTS = Table(
+    "clean_prompts", "prompt", ("prompt_id",), (*_BIRTH, *_TRANSLATED, *_MATCH, *_DROP)
+)
+JURY_VOTES = Table(
+    "jury_votes",
+    "(prompt, juror)",
+    ("prompt_id", "juror"),
+    (
+        Column("prompt_id", _TEXT, "the prompt that was judged"),
+        Column("juror", _TEXT, "juror slot"),
+        Column("model", _TEXT, "model and revision in the slot"),
+        Column("verdict", _TEXT, "the vote", values=VERDICTS),
+        Column("p_unsafe", _SHARE, "probability of unsafe, where known", nullable=True),
+        Column("reason", _TEXT, "why the juror abstained", nullable=True),
+        Column("call_key", _TEXT, "ledger key of the vote"),
+    ),
+)
+LABELED_PROMPTS = Table(
+    "labeled_prompts",
+    "prompt",
+    ("prompt_id",),
+    (*_BIRTH, *_TRANSLATED, *_MATCH, *_VERDICT, *_VOTES, *_DROP),
+)
+_RELEASED_FIRST = ("prompt_id", "text", "label", "macro_category", "micro_category", "origin")
+_SPLIT = Column("split", _TEXT, "side of the release", values=SPLITS)
+_LATER = {
+    c.name: c for c in (*_BIRTH, *_TRANSLATED, *_VERDICT, *_VOTES) if c.name not in ("call_key",)
+}
+_RELEASED = (
+    *(_LATER.pop(name) for name in _RELEASED_FIRST),
+    _LATER.pop("method"),
+    _LATER.pop("family_id"),
+    _SPLIT,
+    *(_LATER.pop(name) for name in [c.name for c in _VOTES]),
+    *_LATER.values(),
+)
+TRAIN_SET = Table("train_set", "sample", ("prompt_id",), _RELEASED)
+TEST_SET = Table("test_set", "sample", ("prompt_id",), _RELEASED)
+RELEASE_DROPS = Table(
+    "release_drops",
+    "labeled prompt that did not enter the release",
+    ("prompt_id",),
+    (
+        Column("prompt_id", _TEXT, "the prompt"),
+        Column("family_id", _TEXT, "its lineage root"),
+        Column("split", _TEXT, "side its family is on; null = dropped before", True, SPLITS),
+        *(Column(c.name, c.type, c.doc, nullable=i > 0) for i, c in enumerate(_DROP)),
+    ),
+)
+DATASET_CARD = Table(
+    "dataset_card",
+    "release",
+    ("version",),
+    (
+        Column("version", _TEXT, "digest of the content of Train and Test"),
+        Column("previous_version", _TEXT, "release before this one", nullable=True),
+        Column("n_train", _WHOLE, "rows in Train"),
+        Column("n_test", _WHOLE, "rows in Test"),
+        Column("n_added", _WHOLE, "rows that the previous release lacks"),
+        Column("n_removed", _WHOLE, "rows that only the previous release holds"),
+        Column("n_relabeled", _WHOLE, "rows in both with another label or category"),
+    ),
+)
+REJECTED_ROWS = Table(
+    "rejected_rows",
+    "input row that could not be read",
+    ("source", "line", "column"),
+    (
+        Column("source", _TEXT, "configured source"),
+        Column("line", _WHOLE, "line of the file, or row of a Parquet file, from 1"),
+        Column("column", _TEXT, "column at fault, or `*` for the whole row"),
+        Column("reason", _TEXT, "what is wrong with it; never the raw text"),
+    ),
+)
+
+TABLES: dict[str, Table] = {
+    table.name: table
+    for table in (
+        TAXONOMY, SEED_KEYWORDS, EXPANDED_KEYWORDS, CRAWLED_POSTS, POST_INDEX, SYNTHESIZED_PROMPTS,
+        REAL_PROMPTS, ANNOTATED_PROMPTS, REWRITTEN_PROMPTS, PUBLIC_PROMPTS, CANDIDATE_PROMPTS,
+        CLEAN_PROMPTS, JURY_VOTES, LABELED_PROMPTS, TRAIN_SET, TEST_SET, RELEASE_DROPS,
+        DATASET_CARD, REJECTED_ROWS,
+    )
+}  # fmt: skip

@@ -1,0 +1,126 @@
+"""The risk taxonomy (paper section 2): macro and micro categories, read from one YAML file.
+
+Any number of macro and micro categories works; no code names a category.
+"""
+
+import functools
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any
+
+import pyarrow as pa
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from chillguard import schema
+
+
+class TaxonomyError(ValueError):
+    """A taxonomy or keyword file that cannot be used; the message says which entry and why."""
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    code: str
+    label_zh: str
+    label_en: str
+    definition_zh: str
+    clause: str | None = None
+
+
+class MicroCategory(_Entry):
+    """A micro category: the grain at which unsafe rows are labelled."""
+
+
+class MacroCategory(_Entry):
+    """A macro category; `preamble_zh` is context that all its micro categories need."""
+
+    preamble_zh: str | None = None
+    micro: tuple[MicroCategory, ...]
+
+
+class Taxonomy(BaseModel):
+    """A whole taxonomy, in the order of its file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    version: str
+    macro: tuple[MacroCategory, ...]
+
+    @model_validator(mode="after")
+    def _codes_are_unique(self) -> "Taxonomy":
+        codes = [m.code for m in self.macro] + [c.code for m in self.macro for c in m.micro]
+        twice = sorted({code for code in codes if codes.count(code) > 1})
+        if twice:
+            raise ValueError(f"category code {twice[0]!r} stands more than once")
+        if not any(m.micro for m in self.macro):
+            raise ValueError("there is no micro category")
+        return self
+
+    @functools.cached_property
+    def codes(self) -> tuple[str, ...]:
+        """Micro category codes, in order."""
+        return tuple(c.code for m in self.macro for c in m.micro)
+
+    @functools.cached_property
+    def micro(self) -> Mapping[str, MicroCategory]:
+        """Micro category by code."""
+        return {c.code: c for m in self.macro for c in m.micro}
+
+    @functools.cached_property
+    def macro_of(self) -> Mapping[str, MacroCategory]:
+        """Macro category by micro code."""
+        return {c.code: m for m in self.macro for c in m.micro}
+
+
+def packaged(name: str) -> Any:
+    """The parsed content of a YAML file that ships in `chillguard/data/`."""
+    return yaml.safe_load(resources.files("chillguard").joinpath("data", name).read_text("utf-8"))
+
+
+def parse(document: Any, where: str) -> Taxonomy:
+    """A taxonomy from a parsed YAML document; `where` names the file in errors."""
+    try:
+        return Taxonomy.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise TaxonomyError(f"taxonomy file {where}: {place}: {first['msg']}") from None
+
+
+def rows(taxonomy: Taxonomy) -> pa.Table:
+    """The `taxonomy` table: one row per macro and per micro category."""
+    found = []
+    for macro in taxonomy.macro:
+        for level, entry in [("macro", macro), *(("micro", c) for c in macro.micro)]:
+            found.append(
+                {
+                    **entry.model_dump(include=set(_Entry.model_fields)),
+                    "level": level,
+                    "macro_category": macro.code,
+                    "preamble_zh": macro.preamble_zh,
+                }
+            )
+    return schema.TAXONOMY.build(found)
+
+
+def from_rows(table: pa.Table) -> Taxonomy:
+    """The taxonomy that the `taxonomy` table holds; categories in order of code."""
+    found = table.to_pylist()
+    entries = {row["code"]: {name: row[name] for name in _Entry.model_fields} for row in found}
+    macro = [
+        {
+            **entries[row["code"]],
+            "preamble_zh": row["preamble_zh"],
+            "micro": [
+                entries[other["code"]]
+                for other in found
+                if other["level"] == "micro" and other["macro_category"] == row["code"]
+            ],
+        }
+        for row in found
+        if row["level"] == "macro"
+    ]
+    return Taxonomy.model_validate({"name": "table", "version": "", "macro": macro})

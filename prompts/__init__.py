@@ -1,0 +1,53 @@
+"""All text that is sent to a model or printed in a release, and the function that fills it in.
+
+One template per call, `<stage>/<call>.jinja`, made of named blocks: `system` and `user` for a
+model call, `body` for a document. Nothing here decides what to ask or what an answer means.
+"""
+
+import functools
+import hashlib
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import jinja2
+
+FOLDER = Path(__file__).parent
+
+
+def _fenced(text: str) -> str:
+    """Data inside a prompt: tags that could close its fence or a chat turn lose their bracket."""
+    return text.replace("</text>", "〈/text〉").replace("<|", "〈|")
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(FOLDER),
+        undefined=jinja2.StrictUndefined,
+        autoescape=lambda name: name is not None and name.endswith(".html.jinja"),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=False,
+    )
+    environment.filters["fenced"] = _fenced
+    return environment
+
+
+def render(name: str, values: Mapping[str, object], only: Collection[str] = ()) -> dict[str, str]:
+    """Fill in `<name>.jinja`; returns the text of each block (or of `only` some), by block name.
+
+    Raises `jinja2.UndefinedError` when the template uses a value that was not given.
+    """
+    template = _environment().get_template(f"{name}.jinja")
+    context = template.new_context(dict(values))
+    return {
+        block: "".join(fill(context)).strip()
+        for block, fill in template.blocks.items()
+        if not only or block in only
+    }
+
+
+@functools.cache
+def fingerprint(name: str) -> str:
+    """Sixteen hex digits of the template's own text: changes when, and only when, the file does."""
+    return hashlib.sha256((FOLDER / f"{name}.jinja").read_bytes()).hexdigest()[:16]
