@@ -13,6 +13,7 @@ from chillguard import calls, intake, labeling, schema
 from chillguard.taxonomy import Taxonomy
 
 Row = dict[str, Any]
+_LABEL_COLUMNS = ("source_label", "intended_label", "intended_category", "decided_by")
 
 
 def real_rows(records: Iterable[Mapping[str, Any]]) -> pa.Table:
@@ -29,7 +30,7 @@ def real_rows(records: Iterable[Mapping[str, Any]]) -> pa.Table:
         if row.get("drop_reason") is None and kept:
             evidence = f"same text as {kept['prompt_id']}"
             if row["source_label"] != kept["source_label"]:
-                kept |= {"source_label": None, "intended_label": None, "intended_category": None}
+                kept |= dict.fromkeys(_LABEL_COLUMNS)
                 evidence += ", label differs"
             row |= {"drop_reason": "duplicate", "drop_evidence": evidence}
         else:

@@ -41,8 +41,7 @@ def stages(tables: Mapping[str, pa.Table]) -> list[Stage]:
     found = []
     for asset, table in tables.items():
         if "drop_reason" in table.column_names and asset != "release_drops":
-            drops = _drops(table)
-            found.append(Stage(asset, table.num_rows, table.num_rows - sum(drops.values()), drops))
+            found.append(_stage(asset, table, tables.get(f"rejected_rows/{asset}")))
         elif asset == "post_index":
             crawled = _crawled(tables)
             merged = crawled - table.num_rows
@@ -52,6 +51,14 @@ def stages(tables: Mapping[str, pa.Table]) -> list[Stage]:
     drops = _drops(tables["release_drops"])
     found.append(Stage("release", kept + sum(drops.values()), kept, drops))
     return found
+
+
+def _stage(asset: str, table: pa.Table, rejects: pa.Table | None) -> Stage:
+    drops = _drops(table)
+    kept = table.num_rows - sum(drops.values())
+    if rejects is not None and rejects.num_rows:
+        drops = {"rejected": rejects.num_rows, **drops}
+    return Stage(asset, kept + sum(drops.values()), kept, drops)
 
 
 def problems(tables: Mapping[str, pa.Table]) -> list[str]:

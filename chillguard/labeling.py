@@ -61,6 +61,13 @@ class Ruling:
         return max(valid.count(v) for v in schema.LABELS) / len(valid) if valid else None
 
 
+def to_judge(clean: pa.Table) -> list[dict[str, Any]]:
+    """The kept rows of `clean_prompts`, as far as the jury needs them."""
+    kept = clean.filter(clean["drop_reason"].is_null())
+    rows: list[dict[str, Any]] = kept.select(["prompt_id", "text"]).to_pylist()
+    return rows
+
+
 def vote_requests(
     prompts: Iterable[Row], taxonomy: Taxonomy, config: LabelingConfig
 ) -> Iterator[calls.ChatRequest]:

@@ -51,7 +51,9 @@ def signatures(texts: Sequence[str], config: NearDuplicateConfig) -> Signatures:
     return found
 
 
-def buckets(found: Signatures, threshold: float, config: NearDuplicateConfig) -> npt.NDArray[np.int64]:
+def buckets(
+    found: Signatures, threshold: float, config: NearDuplicateConfig
+) -> npt.NDArray[np.int64]:
     """Bucket number per row and band, shape (rows, bands); -1 where a row is alone in it.
 
     The banding is datasketch's optimum for the threshold.

@@ -64,6 +64,11 @@ def prepare(
     )
 
 
+def both(parts: Parts) -> pa.Table:
+    """All released rows in one table."""
+    return pa.concat_tables([parts.train, parts.test])
+
+
 def new_families(parts: Parts, frozen: Mapping[str, str]) -> pa.Table:
     """Families that got a side in this release: columns family_id, split; sorted."""
     found = {

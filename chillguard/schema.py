@@ -155,6 +155,8 @@ TAXONOMY = Table(
         Column("label_en", _TEXT, "English label"),
         Column("definition_zh", _TEXT, "definition shown to models"),
         Column("preamble_zh", _TEXT, "context a category needs to be judged", nullable=True),
+        Column("taxonomy", _TEXT, "name of the taxonomy"),
+        Column("version", _TEXT, "version of the taxonomy"),
     ),
 )
 _KEYWORD = (

@@ -101,6 +101,8 @@ def rows(taxonomy: Taxonomy) -> pa.Table:
                     "level": level,
                     "macro_category": macro.code,
                     "preamble_zh": macro.preamble_zh,
+                    "taxonomy": taxonomy.name,
+                    "version": taxonomy.version,
                 }
             )
     return schema.TAXONOMY.build(found)
@@ -123,4 +125,5 @@ def from_rows(table: pa.Table) -> Taxonomy:
         for row in found
         if row["level"] == "macro"
     ]
-    return Taxonomy.model_validate({"name": "table", "version": "", "macro": macro})
+    named = {"name": found[0]["taxonomy"], "version": found[0]["version"]}
+    return Taxonomy.model_validate({**named, "macro": macro})

@@ -1,0 +1,147 @@
+"""Asset checks: a schema check per table, the integrity of a release, and the profile's bounds.
+
+All of them block what comes after, so no release is written over a breach; only the share of Train
+lost to leak pairs merely warns.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import dagster as dg
+import pyarrow as pa
+
+from chillguard import funnel, integrity, schema, taxonomy
+from chillguard.settings import Settings
+from resources.state import State
+
+_SHOWN = 20
+_TRAIN = dg.AssetKey("train_set")
+_TEST = {"test": dg.AssetIn("test_set")}
+
+
+def _passed_if_none(
+    problems: Sequence[str], severity: dg.AssetCheckSeverity
+) -> dg.AssetCheckResult:
+    shown = "\n".join(f"- {problem}" for problem in problems[:_SHOWN])
+    return dg.AssetCheckResult(
+        passed=not problems,
+        severity=severity,
+        description=f"{len(problems)} problems; first: {problems[0]}" if problems else None,
+        metadata={"problems": len(problems), "first_problems": dg.MetadataValue.md(shown or "-")},
+    )
+
+
+def _blocking(problems: Sequence[str]) -> dg.AssetCheckResult:
+    return _passed_if_none(problems, dg.AssetCheckSeverity.ERROR)
+
+
+def schema_check(key: dg.AssetKey) -> dg.AssetChecksDefinition:
+    """The check of one table against its schema."""
+
+    @dg.asset_check(asset=key, name="schema", blocking=True)
+    def schema_holds(table: pa.Table) -> dg.AssetCheckResult:
+        """Columns, types, nulls, allowed values, key unique and sorted."""
+        return _blocking(schema.TABLES[key.path[0]].problems(table))
+
+    return schema_holds
+
+
+def funnel_check(lineage: Sequence[dg.AssetKey]) -> dg.AssetChecksDefinition:
+    """The check that rows in = kept + dropped, from sources to release."""
+    names = {"__".join(key.path): key for key in lineage}
+    fed_by = [key for key in lineage if key != _TRAIN]
+
+    @dg.multi_asset_check(
+        specs=[
+            dg.AssetCheckSpec("funnel_adds_up", asset=_TRAIN, blocking=True, additional_deps=fed_by)
+        ],
+        ins={name: dg.AssetIn(key) for name, key in names.items()},
+        description="No row of any stage appears from nowhere or vanishes.",
+    )
+    def funnel_adds_up(**loaded: pa.Table) -> Iterator[dg.AssetCheckResult]:
+        tables = {key.to_user_string(): loaded[name] for name, key in names.items()}
+        yield _blocking(funnel.problems(tables))
+
+    return funnel_adds_up
+
+
+@dg.asset_check(asset="train_set", name="no_leak", blocking=True, additional_ins=_TEST)
+def no_leak(
+    train: pa.Table, test: pa.Table, settings: dg.ResourceParam[Settings]
+) -> dg.AssetCheckResult:
+    """No text, no family and no near-duplicate stands on both sides."""
+    return _blocking(integrity.leaks(train, test, settings.cleaning))
+
+
+@dg.asset_check(asset="train_set", name="no_personal_data", blocking=True, additional_ins=_TEST)
+def no_personal_data(train: pa.Table, test: pa.Table) -> dg.AssetCheckResult:
+    """A second pass finds no personal data."""
+    return _blocking(integrity.personal((train, test)))
+
+
+@dg.asset_check(asset="train_set", name="frozen_sides", blocking=True, additional_ins=_TEST)
+def frozen_sides(train: pa.Table, test: pa.Table, state: State) -> dg.AssetCheckResult:
+    """No family changed sides since an earlier release; public rows are in Train."""
+    return _blocking(integrity.moved(train, test, state.splits()))
+
+
+@dg.asset_check(asset="train_set", name="terms_obeyed", blocking=True, additional_ins=_TEST)
+def terms_obeyed(train: pa.Table, test: pa.Table) -> dg.AssetCheckResult:
+    """No row comes from a text that may not be trained on."""
+    return _blocking(integrity.barred((train, test)))
+
+
+@dg.asset_check(
+    asset="train_set",
+    name="coverage",
+    blocking=True,
+    additional_ins={**_TEST, "categories": dg.AssetIn("taxonomy")},
+)
+def coverage(
+    train: pa.Table, test: pa.Table, categories: pa.Table, settings: dg.ResourceParam[Settings]
+) -> dg.AssetCheckResult:
+    """Every micro category has as many rows as the profile asks for."""
+    codes = taxonomy.from_rows(categories).codes
+    return _blocking(integrity.uncovered((train, test), codes, settings.bounds))
+
+
+@dg.asset_check(asset="train_set", name="balance", blocking=True, additional_ins=_TEST)
+def balance(
+    train: pa.Table, test: pa.Table, settings: dg.ResourceParam[Settings]
+) -> dg.AssetCheckResult:
+    """The share of safe rows is within the profile's bounds."""
+    return _blocking(integrity.unbalanced((train, test), settings.bounds))
+
+
+@dg.asset_check(asset="train_set", name="agreement", blocking=True, additional_ins=_TEST)
+def agreement(
+    train: pa.Table, test: pa.Table, settings: dg.ResourceParam[Settings]
+) -> dg.AssetCheckResult:
+    """The jury agrees as much as the profile asks for."""
+    return _blocking(integrity.disagreeing((train, test), settings.bounds))
+
+
+@dg.asset_check(
+    asset="train_set",
+    name="leak_share",
+    additional_ins={"drops": dg.AssetIn("release_drops")},
+)
+def leak_share(
+    train: pa.Table, drops: pa.Table, settings: dg.ResourceParam[Settings]
+) -> dg.AssetCheckResult:
+    """Leak pairs cost Train only a small share."""
+    share = integrity.leak_share(train, drops)
+    most = settings.bounds.max_leak_share
+    problems = [f"{share:.1%} of Train lost to leak pairs, more than {most:.1%}"]
+    return _passed_if_none(problems if share > most else [], dg.AssetCheckSeverity.WARN)
+
+
+RELEASE_CHECKS: tuple[dg.AssetChecksDefinition, ...] = (
+    no_leak,
+    no_personal_data,
+    frozen_sides,
+    terms_obeyed,
+    coverage,
+    balance,
+    agreement,
+    leak_share,
+)

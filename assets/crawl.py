@@ -1,0 +1,42 @@
+"""The corpus (paper section 3.1): one asset per configured source."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+import pyarrow as pa
+
+from assets.metadata import outputs, result
+from chillguard import crawl, records
+
+
+def crawled_posts(source: str) -> dg.AssetsDefinition:
+    """The assets `crawled_posts/<source>` and `rejected_rows/crawled_posts/<source>`."""
+    posts_key = dg.AssetKey(["crawled_posts", source])
+    rejects_key = dg.AssetKey(["rejected_rows", "crawled_posts", source])
+
+    @dg.multi_asset(
+        name=f"crawled_posts__{source}",
+        group_name="crawl",
+        outs=outputs(
+            {
+                posts_key: "post, personal data replaced",
+                rejects_key: "input row that cannot be used",
+            }
+        ),
+        ins={"expanded_keywords": dg.AssetIn("expanded_keywords")},
+        required_resource_keys={f"crawler_{source}", "settings"},
+    )
+    def crawled(
+        context: dg.AssetExecutionContext,
+        expanded_keywords: pa.Table,
+    ) -> Iterator[dg.MaterializeResult[pa.Table]]:
+        crawler = getattr(context.resources, f"crawler_{source}")
+        config = context.resources.settings.crawl
+        rejects: list[records.Reject] = []
+        posts = crawl.posts(
+            crawler.crawl(rejects), source, expanded_keywords, crawler.config.terms, config
+        )
+        yield result(posts, key=posts_key)
+        yield result(records.rejected_rows(rejects), key=rejects_key)
+
+    return crawled

@@ -1,0 +1,111 @@
+"""What a person sees of a materialised table: counts, drops, pictures, masked previews, usage."""
+
+import base64
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+
+from chillguard import card, plots
+from resources.llm import Usage
+
+_PREVIEW_ROWS = 5
+_PICTURED = {"label": "rows per label", "intended_label": "rows per intended label"}
+_CATEGORIES = {"micro_category": "rows per category", "intended_category": "rows per intended one"}
+
+
+def result(
+    table: pa.Table, usage: Usage | None = None, key: dg.AssetKey | None = None, **more: Any
+) -> dg.MaterializeResult[pa.Table]:
+    """A materialisation of `table`, its data version the digest of its content."""
+    metadata = {**counts(table), **pictures(table), **preview(table), **spent(usage), **more}
+    return dg.MaterializeResult(
+        value=table, asset_key=key, metadata=metadata, data_version=data_version(table)
+    )
+
+
+def outputs(rows: Mapping[dg.AssetKey, str]) -> dict[str, dg.AssetOut]:
+    """Outputs of an asset function that makes several tables: key to what one row is."""
+    return {
+        key.to_python_identifier(): dg.AssetOut(key=key, description=f"One row per {text}.")
+        for key, text in rows.items()
+    }
+
+
+def data_version(table: pa.Table) -> dg.DataVersion:
+    """Digest of the rows: equal content, equal version."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table.combine_chunks())
+    return dg.DataVersion(hashlib.sha256(sink.getvalue()).hexdigest())
+
+
+def paths(folder: Path, names: Iterable[str]) -> dict[str, Any]:
+    """Links to files that were written."""
+    return {name: dg.MetadataValue.path(str(folder / name)) for name in names}
+
+
+def counts(table: pa.Table) -> dict[str, Any]:
+    """Rows, and where rows can be dropped: kept, dropped, and drops by reason."""
+    found: dict[str, Any] = {"rows": table.num_rows}
+    if "drop_reason" in table.column_names:
+        reasons = Counter(table["drop_reason"].drop_null().to_pylist())
+        found |= {"kept": table.num_rows - reasons.total(), "dropped": reasons.total()}
+        found["drops_by_reason"] = _table(reasons, "reason")
+    return found
+
+
+def pictures(table: pa.Table) -> dict[str, Any]:
+    """Bars of labels and categories, where the table has them."""
+    found: dict[str, Any] = {}
+    for titles in (_PICTURED, _CATEGORIES):
+        name = next((name for name in titles if name in table.column_names), None)
+        if name:
+            tally = Counter(table[name].drop_null().to_pylist())
+            png = plots.bars(dict(sorted(tally.items())), titles[name])
+            found[titles[name].replace(" ", "_")] = _image(png)
+    return found
+
+
+def preview(table: pa.Table) -> dict[str, Any]:
+    """The first rows, text masked."""
+    if not {"prompt_id", "text"} <= set(table.column_names):
+        return {}
+    rows = [card.masked(row) for row in table.slice(0, _PREVIEW_ROWS).to_pylist()]
+    if not rows:
+        return {}
+    lines = [" | ".join(str(value) for value in row.values()) for row in rows]
+    head = " | ".join(rows[0])
+    rule = "|".join("---" for _ in rows[0])
+    return {"preview": dg.MetadataValue.md("\n".join([head, rule, *lines]))}
+
+
+def spent(usage: Usage | None) -> dict[str, Any]:
+    """Model calls of the asset: paid, answered from the ledger, quarantined, tokens, cost."""
+    if usage is None:
+        return {}
+    found: dict[str, Any] = {
+        "calls_paid": usage.paid,
+        "calls_from_ledger": usage.from_ledger,
+        "calls_quarantined": usage.quarantined,
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "cost": usage.cost,
+    }
+    if usage.reasons:
+        found["quarantined_by_reason"] = _table(usage.reasons, "reason")
+    return found
+
+
+def _table(tally: Mapping[str, int], name: str) -> dg.MetadataValue[Any]:
+    lines = [f"{key} | {count:,}" for key, count in sorted(tally.items())]
+    return dg.MetadataValue.md("\n".join([f"{name} | rows", "---|---:", *lines]))
+
+
+def _image(png: bytes) -> dg.MetadataValue[Any]:
+    data = base64.b64encode(png).decode("ascii")
+    return dg.MetadataValue.md(f"![bars](data:image/png;base64,{data})")

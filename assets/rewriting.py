@@ -1,0 +1,31 @@
+"""Prompt rewriting (paper section 3.1 and appendix C.2)."""
+
+import dagster as dg
+import pyarrow as pa
+
+from assets.metadata import result
+from chillguard import rewriting, taxonomy
+from chillguard.settings import Settings
+from prompts import fingerprint
+from resources.llm import LanguageModels
+
+
+@dg.asset(
+    group_name="rewriting",
+    ins={"categories": dg.AssetIn("taxonomy")},
+    code_version=fingerprint(rewriting.TEMPLATE),
+)
+def rewritten_prompts(
+    context: dg.AssetExecutionContext,
+    categories: pa.Table,
+    annotated_prompts: pa.Table,
+    settings: dg.ResourceParam[Settings],
+    llm: LanguageModels,
+) -> dg.MaterializeResult[pa.Table]:
+    """One row per rewrite asked for: an annotated prompt by one rewriting method."""
+    ask = llm.asker(context)
+    known = taxonomy.from_rows(categories)
+    slots = rewriting.slots(annotated_prompts, known, settings.rewriting)
+    requests = rewriting.requests(slots, settings.rewriting)
+    rows = rewriting.rows(slots, ask("rewriter", requests, rewriting.parse))
+    return result(rows, ask.usage)

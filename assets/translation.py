@@ -1,0 +1,48 @@
+"""Public samples and the union of all origins in Chinese (paper sections 3.2 and 3.3)."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+import pyarrow as pa
+
+from assets.metadata import outputs, result
+from chillguard import annotation, records, translation
+from chillguard.settings import Settings
+from resources.files import SourceFiles
+from resources.translation import Translator
+
+GROUP = "translation"
+_PUBLIC = dg.AssetKey("public_prompts")
+_REJECTS = dg.AssetKey(["rejected_rows", "public_prompts"])
+
+
+@dg.multi_asset(
+    name="public_prompts",
+    group_name=GROUP,
+    outs=outputs(
+        {_PUBLIC: "external sample, Train only", _REJECTS: "input row that cannot be used"}
+    ),
+)
+def public_prompts(public_files: SourceFiles) -> Iterator[dg.MaterializeResult[pa.Table]]:
+    """One row per external sample, its own label kept as `source_label`."""
+    rejects: list[records.Reject] = []
+    rows = annotation.public_rows(public_files.records((), rejects))
+    yield result(rows, key=_PUBLIC)
+    yield result(records.rejected_rows(rejects), key=_REJECTS)
+
+
+@dg.asset(group_name=GROUP)
+def candidate_prompts(
+    synthesized_prompts: pa.Table,
+    annotated_prompts: pa.Table,
+    rewritten_prompts: pa.Table,
+    public_prompts: pa.Table,
+    settings: dg.ResourceParam[Settings],
+    translator: dg.ResourceParam[Translator],
+) -> dg.MaterializeResult[pa.Table]:
+    """One row per prompt of any origin, English text translated to Chinese."""
+    tables = (synthesized_prompts, annotated_prompts, rewritten_prompts, public_prompts)
+    rows = translation.candidates(tables, settings.translation)
+    english = translation.english(rows)
+    texts = translator.translate([row["text"] for row in english])
+    return result(translation.translated(rows, english, texts), translated=len(english))

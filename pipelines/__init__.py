@@ -1,0 +1,1 @@
+"""The code location: puts assets, resources and profiles together, and computes nothing."""

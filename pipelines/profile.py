@@ -1,0 +1,167 @@
+"""Profiles: one YAML file that binds sources, model roles, scale and executor.
+
+`CHILLGUARD_PROFILE` names a shipped profile or a YAML file, `CHILLGUARD_HOME` the folder of all
+outputs. Nothing outside this module reads the environment; secrets are named by `{env: NAME}`.
+"""
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from chillguard.records import SourceConfig
+from chillguard.settings import Settings
+
+SHIPPED = Path(__file__).parent / "profiles"
+_MAX_DEPTH = 8
+
+
+class ProfileError(ValueError):
+    """A profile that cannot be used; the message names the file, the setting and the mend."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FromEnvironment(_Part):
+    """A value that is read from an environment variable when a run starts."""
+
+    env: str
+
+
+class Role(_Part):
+    """A model role: declared model and revision, and where it is served."""
+
+    model: str
+    revision: str = "main"
+    url: str | FromEnvironment = "offline"
+    api_key: FromEnvironment | None = None
+    concurrency: int = 64
+    timeout_s: float = 300.0
+    price_prompt: float | None = None
+    price_completion: float | None = None
+    salvage: int = 1
+
+
+class Profile(_Part):
+    """Everything that a deployment chooses; science settings are under `settings`."""
+
+    name: str
+    executor: Literal["in_process", "multiprocess"] = "multiprocess"
+    taxonomy: str = "packaged:taxonomy.yaml"
+    seed_keywords: str = "packaged:seed_keywords.yaml"
+    posts: list[SourceConfig]
+    real_prompts: list[SourceConfig]
+    public_prompts: list[SourceConfig] = []
+    embedder: Literal["offline", "bge-m3"]
+    translator: Literal["offline", "opus-mt"]
+    roles: dict[str, Role]
+    jurors: list[Role]
+    ledger: str | FromEnvironment | None = None
+    settings: Settings = Settings()
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> "Profile":
+        missing = {"expander", "synthesizer", "rewriter", "tie_breaker", "categorizer"} - set(
+            self.roles
+        )
+        if missing:
+            raise ValueError(f"no model is bound to role {', '.join(sorted(missing))}")
+        if len(self.jurors) < self.settings.labeling.quorum:
+            raise ValueError(
+                f"{len(self.jurors)} jurors can never give a quorum of "
+                f"{self.settings.labeling.quorum}"
+            )
+        names = [source.name for source in self.posts]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        strange = [name for name in names if not name.isidentifier()]
+        if twice or strange:
+            raise ValueError(f"source names must be unique identifiers: {(twice or strange)[0]!r}")
+        return self
+
+    @property
+    def is_offline(self) -> bool:
+        """Whether any role or model is a stand-in."""
+        roles = [*self.roles.values(), *self.jurors]
+        stand_ins = "offline" in (self.embedder, self.translator)
+        return stand_ins or any(role.url == "offline" for role in roles)
+
+
+def home() -> Path:
+    """The folder of all outputs, absolute."""
+    return Path(os.environ.get("CHILLGUARD_HOME", "data")).resolve()
+
+
+def active() -> Profile:
+    """The profile that the environment names; `offline` by default."""
+    return load(os.environ.get("CHILLGUARD_PROFILE", "offline"))
+
+
+def load(name: str) -> Profile:
+    """A shipped profile by name, or a YAML file by path, merged over what it extends.
+
+    Raises `ProfileError` with one sentence for an unknown file, key or value.
+    """
+    path = _find(name, Path.cwd())
+    document = _merged(path, 0)
+    document.setdefault("name", path.stem)
+    try:
+        return Profile.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise ProfileError(f"profile {path}: {place or 'profile'}: {first['msg']}") from None
+
+
+def _find(name: str, folder: Path) -> Path:
+    shipped = SHIPPED / f"{name}.yaml"
+    path = shipped if shipped.exists() else (folder / name)
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in SHIPPED.glob("*.yaml")))
+        raise ProfileError(
+            f"profile {name!r} is neither a file ({path}) nor one of {known}; set "
+            "CHILLGUARD_PROFILE to a profile name or to the path of a YAML file"
+        )
+    return path
+
+
+def _merged(path: Path, depth: int) -> dict[str, Any]:
+    try:
+        document = yaml.safe_load(path.read_text("utf-8"))
+    except yaml.YAMLError as error:
+        raise ProfileError(f"profile {path} is not YAML: {error}") from None
+    if not isinstance(document, dict) or depth > _MAX_DEPTH:
+        raise ProfileError(f"profile {path} is not a mapping, or extends itself")
+    parent = document.pop("extends", None)
+    own: dict[str, Any] = _absolute(document, path.parent)
+    if parent is None:
+        return own
+    base = _merged(_find(str(parent), path.parent), depth + 1)
+    base.pop("name", None)
+    merged: dict[str, Any] = _over(base, own)
+    return merged
+
+
+def _over(base: Any, top: Any) -> Any:
+    if isinstance(base, dict) and isinstance(top, dict):
+        return {key: _over(base.get(key), top[key]) if key in top else base[key]
+                for key in base | top}  # fmt: skip
+    return top
+
+
+def _absolute(value: Any, folder: Path) -> Any:
+    """Paths in a profile are relative to its file."""
+    if isinstance(value, list):
+        return [_absolute(one, folder) for one in value]
+    if isinstance(value, dict):
+        return {key: _resolved(key, one, folder) for key, one in value.items()}
+    return value
+
+
+def _resolved(key: str, value: Any, folder: Path) -> Any:
+    if key in ("path", "taxonomy", "seed_keywords") and isinstance(value, str):
+        return value if value.startswith("packaged:") else str((folder / value).resolve())
+    return _absolute(value, folder)

@@ -1,0 +1,1 @@
+"""Corpus sources, one class and file each; a source yields records, never decides about them."""

@@ -1,0 +1,24 @@
+"""The `files` source: posts from local files."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+
+from chillguard import records
+from resources.files import parsed_rows
+
+
+class FilesCrawler(dg.ConfigurableResource):
+    """Posts of one file; `source` is a `records.SourceConfig` in JSON form."""
+
+    source: dict[str, Any]
+
+    @property
+    def config(self) -> records.SourceConfig:
+        """The validated source."""
+        return records.SourceConfig.model_validate(self.source)
+
+    def crawl(self, rejects: list[records.Reject]) -> Iterator[records.Row]:
+        """Good records of the file; the others are appended to `rejects`."""
+        yield from records.accept(parsed_rows(self.config), self.config, (), rejects)

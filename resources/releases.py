@@ -1,0 +1,99 @@
+"""Releases on disk: `release/<version>/`, written whole or not at all, never rewritten.
+
+The two Parquet files of a version never change. Its documents (card, report, funnel, losses)
+describe the run that made them, and are refreshed when a later run ends in the same version.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from resources.state import write_parquet
+
+_MANIFEST = "release.json"
+SIDES = ("train", "test")
+
+
+class Releases(dg.ConfigurableResource):
+    """The `release/` folder of a home."""
+
+    folder: str
+
+    def versions(self) -> list[str]:
+        """All versions, oldest first."""
+        manifests = [self._manifest(path.parent) for path in self._root().glob(f"*/{_MANIFEST}")]
+        return [m["version"] for m in sorted(manifests, key=lambda m: m["number"])]
+
+    def released_ids(self) -> set[str]:
+        """Ids of all prompts that any release holds."""
+        return {
+            key
+            for version in self.versions()
+            for side in SIDES
+            for key in pq.read_table(self.path(version, side), columns=["prompt_id"])[
+                "prompt_id"
+            ].to_pylist()
+        }
+
+    def before(self, version: str) -> str | None:
+        """The release that came before `version`, whether or not that one exists yet."""
+        versions = self.versions()
+        if version in versions:
+            versions = versions[: versions.index(version)]
+        return versions[-1] if versions else None
+
+    def rows(self, version: str | None) -> pa.Table | None:
+        """Train and Test of a release in one table; None for None."""
+        if version is None:
+            return None
+        return pa.concat_tables(pq.read_table(self.path(version, side)) for side in SIDES)
+
+    def path(self, version: str, side: str) -> Path:
+        """Where a side of a release is."""
+        return self._root() / version / f"{side}.parquet"
+
+    def write(
+        self, version: str, sides: Mapping[str, pa.Table], documents: Mapping[str, bytes | pa.Table]
+    ) -> Path:
+        """Write a release, or only refresh the documents of one that is there; returns it."""
+        target = self._root() / version
+        if not (target / _MANIFEST).exists():
+            draft = self._root() / f".{version}.{os.getpid()}"
+            shutil.rmtree(draft, ignore_errors=True)
+            digests = {
+                side: write_parquet(table, draft / f"{side}.parquet")
+                for side, table in sides.items()
+            }
+            manifest = {
+                "version": version,
+                "number": len(self.versions()) + 1,
+                "previous": self.before(version),
+                "sha256": digests,
+            }
+            (draft / _MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
+            shutil.rmtree(target, ignore_errors=True)
+            draft.replace(target)
+        for name, content in documents.items():
+            if isinstance(content, bytes):
+                draft_document = target / f".{name}"
+                draft_document.write_bytes(content)
+                draft_document.replace(target / name)
+            else:
+                write_parquet(content, target / name)
+        return target
+
+    def _root(self) -> Path:
+        root = Path(self.folder)
+        root.mkdir(parents=True, exist_ok=True)
+        return root
+
+    def _manifest(self, folder: Path) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((folder / _MANIFEST).read_text("utf-8"))
+        return found

@@ -1,0 +1,78 @@
+"""State that outlives a run: the keyword pool and the sides of families.
+
+One home holds the state of one profile; another profile's state is refused, so that offline
+rows can never mix with a real release.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+
+import dagster as dg
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from chillguard import schema
+
+
+class State(dg.ConfigurableResource):
+    """The `state/` folder of a home."""
+
+    folder: str
+    profile: str
+
+    def keywords(self) -> pa.Table:
+        """The keyword pool; empty before the first run."""
+        path = self._folder() / "keywords.parquet"
+        return pq.read_table(path) if path.exists() else schema.EXPANDED_KEYWORDS.build([])
+
+    def save_keywords(self, pool: pa.Table) -> None:
+        """Replace the pool by a larger one; raises `dg.Failure` if a keyword would be lost."""
+        lost = set(self.keywords()["keyword_id"].to_pylist()) - set(pool["keyword_id"].to_pylist())
+        if lost:
+            raise dg.Failure(
+                f"keyword pool: {len(lost)} keywords would be lost; the pool only grows"
+            )
+        write_parquet(pool, self._folder() / "keywords.parquet")
+
+    def splits(self) -> dict[str, str]:
+        """Side of every family that was ever released."""
+        files = sorted((self._folder() / "splits").glob("*.parquet"))
+        found: dict[str, str] = {}
+        for file in files:
+            table = pq.read_table(file)
+            found |= dict(
+                zip(table["family_id"].to_pylist(), table["split"].to_pylist(), strict=True)
+            )
+        return found
+
+    def append_splits(self, families: pa.Table, version: str) -> None:
+        """Add the new families of a release; what is there stays untouched."""
+        if families.num_rows:
+            folder = self._folder() / "splits"
+            number = len(list(folder.glob("*.parquet"))) + 1
+            write_parquet(families, folder / f"{number:05d}-{version}.parquet")
+
+    def _folder(self) -> Path:
+        folder = Path(self.folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        owner = folder / "profile"
+        if not owner.exists():
+            owner.write_text(self.profile, "utf-8")
+        if owner.read_text("utf-8") != self.profile:
+            raise dg.Failure(
+                f"the state in {folder} belongs to profile {owner.read_text('utf-8')!r}, this run "
+                f"uses {self.profile!r}: set CHILLGUARD_HOME to another folder, or `name:` in the "
+                "profile if it is meant to continue that work"
+            )
+        return folder
+
+
+def write_parquet(table: pa.Table, path: Path) -> str:
+    """Write a Parquet file in one move; returns the digest of its bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    pq.write_table(table, draft, compression="zstd")
+    digest = hashlib.sha256(draft.read_bytes()).hexdigest()
+    draft.replace(path)
+    return digest
