@@ -12,7 +12,6 @@ from typing import Any, Generic, Protocol, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
 
 
 class Sampling(BaseModel):

@@ -34,8 +34,3 @@ def shingles(match: str, size: int) -> set[str]:
 def jaccard(left: set[str], right: set[str]) -> float:
     """Share of common shingles, 0 to 1."""
     return len(left & right) / len(left | right)
-
-
-def containment(part: set[str], whole: set[str]) -> float:
-    """Share of `part` that is in `whole`, 0 to 1."""
-    return len(part & whole) / len(part)
