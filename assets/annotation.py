@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 import pyarrow as pa
 
-from assets.metadata import outputs, result
+from assets.metadata import outputs, result, results
 from chillguard import annotation, labeling, records, taxonomy
 from chillguard.settings import Settings
 from prompts import fingerprint
@@ -22,16 +22,16 @@ _REJECTS = dg.AssetKey(["rejected_rows", "real_prompts"])
     group_name=GROUP,
     outs=outputs({_REAL: "production prompt", _REJECTS: "input row that cannot be used"}),
     ins={"categories": dg.AssetIn("taxonomy")},
+    can_subset=True,
 )
 def real_prompts(
-    categories: pa.Table, real_prompt_files: SourceFiles
+    context: dg.AssetExecutionContext, categories: pa.Table, real_prompt_files: SourceFiles
 ) -> Iterator[dg.MaterializeResult[pa.Table]]:
     """One row per production prompt; personal data is replaced at read."""
     rejects: list[records.Reject] = []
     codes = taxonomy.from_rows(categories).codes
     rows = annotation.real_rows(real_prompt_files.records(codes, rejects))
-    yield result(rows, key=_REAL)
-    yield result(records.rejected_rows(rejects), key=_REJECTS)
+    yield from results(context, {_REAL: rows, _REJECTS: records.rejected_rows(rejects)})
 
 
 def annotated_prompts(jurors: list[str]) -> dg.AssetsDefinition:

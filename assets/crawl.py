@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 import pyarrow as pa
 
-from assets.metadata import outputs, result
+from assets.metadata import outputs, results
 from chillguard import crawl, records
 
 
@@ -24,6 +24,7 @@ def crawled_posts(source: str) -> dg.AssetsDefinition:
             }
         ),
         ins={"expanded_keywords": dg.AssetIn("expanded_keywords")},
+        can_subset=True,
         required_resource_keys={f"crawler_{source}", "settings"},
     )
     def crawled(
@@ -36,7 +37,7 @@ def crawled_posts(source: str) -> dg.AssetsDefinition:
         posts = crawl.posts(
             crawler.crawl(rejects), source, expanded_keywords, crawler.config.terms, config
         )
-        yield result(posts, key=posts_key)
-        yield result(records.rejected_rows(rejects), key=rejects_key)
+        rejected = records.rejected_rows(rejects)
+        yield from results(context, {posts_key: posts, rejects_key: rejected})
 
     return crawled

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,20 @@ def result(
 def outputs(rows: Mapping[dg.AssetKey, str]) -> dict[str, dg.AssetOut]:
     """Outputs of an asset function that makes several tables: key to what one row is."""
     return {
-        key.to_python_identifier(): dg.AssetOut(key=key, description=f"One row per {text}.")
+        key.to_python_identifier(): dg.AssetOut(
+            key=key, description=f"One row per {text}.", is_required=False
+        )
         for key, text in rows.items()
     }
+
+
+def results(
+    context: dg.AssetExecutionContext, tables: Mapping[dg.AssetKey, pa.Table]
+) -> Iterator[dg.MaterializeResult[pa.Table]]:
+    """A materialisation of each table that the run selected."""
+    for key, table in tables.items():
+        if key in context.selected_asset_keys:
+            yield result(table, key=key)
 
 
 def data_version(table: pa.Table) -> dg.DataVersion:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import dagster as dg
 import pyarrow as pa
 
-from assets.metadata import outputs, paths, result
+from assets.metadata import outputs, paths, result, results
 from chillguard import card, release, taxonomy
 from chillguard.settings import Settings
 from resources.releases import Releases
@@ -24,8 +24,10 @@ _PARTS = {
     group_name=GROUP,
     outs=outputs(_PARTS),
     ins={"labeled_prompts": dg.AssetIn("labeled_prompts")},
+    can_subset=True,
 )
 def split_sets(
+    context: dg.AssetExecutionContext,
     labeled_prompts: pa.Table,
     settings: dg.ResourceParam[Settings],
     state: State,
@@ -40,7 +42,7 @@ def split_sets(
         settings.cleaning,
     )
     tables = dict(zip(_PARTS, (parts.train, parts.test, parts.drops), strict=True))
-    yield from (result(table, key=key) for key, table in tables.items())
+    yield from results(context, tables)
 
 
 def dataset_card(lineage: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 import pyarrow as pa
 
-from assets.metadata import outputs, result
+from assets.metadata import outputs, result, results
 from chillguard import annotation, records, translation
 from chillguard.settings import Settings
 from resources.files import SourceFiles
@@ -22,13 +22,15 @@ _REJECTS = dg.AssetKey(["rejected_rows", "public_prompts"])
     outs=outputs(
         {_PUBLIC: "external sample, Train only", _REJECTS: "input row that cannot be used"}
     ),
+    can_subset=True,
 )
-def public_prompts(public_files: SourceFiles) -> Iterator[dg.MaterializeResult[pa.Table]]:
+def public_prompts(
+    context: dg.AssetExecutionContext, public_files: SourceFiles
+) -> Iterator[dg.MaterializeResult[pa.Table]]:
     """One row per external sample, its own label kept as `source_label`."""
     rejects: list[records.Reject] = []
     rows = annotation.public_rows(public_files.records((), rejects))
-    yield result(rows, key=_PUBLIC)
-    yield result(records.rejected_rows(rejects), key=_REJECTS)
+    yield from results(context, {_PUBLIC: rows, _REJECTS: records.rejected_rows(rejects)})
 
 
 @dg.asset(group_name=GROUP)
