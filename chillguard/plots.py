@@ -1,4 +1,7 @@
-"""Pictures of counts, as PNG bytes. Labels are codes and English: no Chinese font is assumed."""
+"""Pictures of counts, as PNG bytes.
+
+No Chinese font is assumed: a name that is not ASCII is shown by its place, `#1` being the first.
+"""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -12,12 +15,13 @@ def bars(counts: Mapping[str, int], title: str) -> bytes:
 
 def stacked(counts: Mapping[str, Mapping[str, int]], title: str) -> bytes:
     """One bar per name, stacked by part."""
-    figure, axes = _figure(max(4.0, 0.32 * len(counts) + 1.5))
+    figure, axes = _figure(max(4.0, 0.28 * len(counts) + 1.5))
     parts = list(dict.fromkeys(part for row in counts.values() for part in row))
+    names = [name if name.isascii() else f"#{i}" for i, name in enumerate(counts, 1)]
     bottom = [0] * len(counts)
     for part in parts:
         heights = [row.get(part, 0) for row in counts.values()]
-        axes.bar(list(counts), heights, bottom=bottom, label=part)
+        axes.bar(names, heights, bottom=bottom, label=part)
         bottom = [low + height for low, height in zip(bottom, heights, strict=True)]
     if len(parts) > 1:
         axes.legend(fontsize=7)
@@ -50,5 +54,5 @@ def _figure(width: float) -> tuple[Any, Any]:
 
 def _png(figure: Any) -> bytes:
     out = io.BytesIO()
-    figure.savefig(out, format="png", dpi=110, metadata={"Software": None})
+    figure.savefig(out, format="png", dpi=100, metadata={"Software": None})
     return out.getvalue()

@@ -101,7 +101,7 @@ def _record(row: Parsed, source: SourceConfig, codes: frozenset[str]) -> Row | R
     if row.error is not None:
         return Reject(source.name, row.line, "*", row.error)
     record: Row = {"lang": source.lang, "source": source.name, **source.terms}
-    for field, column in source.columns.items():
+    for field, column in sorted(source.columns.items(), key=lambda item: item[0] != "text"):
         value = _look_up(row.columns, column)
         reason = _fault(field, value, source, codes)
         if reason:

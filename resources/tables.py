@@ -39,7 +39,6 @@ class ParquetTables(dg.UPathIOManager):
             {
                 "dagster/row_count": table.num_rows,
                 "sha256": digest,
-                "file": dg.MetadataValue.path(str(path)),
             }
         )
 
