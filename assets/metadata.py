@@ -11,7 +11,7 @@ import dagster as dg
 import pyarrow as pa
 
 from chillguard import card, plots
-from resources.llm import Usage
+from resources.progress import Usage
 
 _PREVIEW_ROWS = 5
 _PICTURED = {"label": "rows per label", "intended_label": "rows per intended label"}

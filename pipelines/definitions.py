@@ -24,11 +24,13 @@ from pipelines import profile as profiles
 from pipelines.jobs import JOBS
 from pipelines.schedules import SCHEDULES
 from pipelines.sensors import real_prompt_files_changed
+from resources.budget import Cap, Price
 from resources.crawlers.files import FilesCrawler
 from resources.embedding import BgeM3Embedder, Embedder
 from resources.files import SourceFiles, YamlFile
 from resources.ledger import Ledger
 from resources.llm import LanguageModels, ModelRole
+from resources.model_server import ModelServer
 from resources.offline.models import HashedEmbedder, PhrasebookTranslator
 from resources.releases import Releases
 from resources.state import State
@@ -120,7 +122,17 @@ def _resources(profile: profiles.Profile, home: Path, jurors: list[str]) -> dict
         "embedder": _EMBEDDERS[profile.embedder],
         "vector_store": VectorStore(folder=str(home / "index")),
         "translator": _TRANSLATORS[profile.translator],
-        "llm": LanguageModels(roles=roles, ledger=ledger),
+        "llm": LanguageModels(
+            roles=roles,
+            ledger=ledger,
+            prices={model: Price(**price) for model, price in profile.price_list().items()},
+            budgets={key: Cap(**cap.model_dump()) for key, cap in profile.budgets.items()},
+            servers=[
+                ModelServer(role=name, served_name=role.model, **role.serve.model_dump())
+                for name, role in {**profile.roles, **slots}.items()
+                if role.serve
+            ],
+        ),
         "state": State(folder=str(home / "state"), profile=profile.name),
         "releases": Releases(folder=str(home / "release")),
         "provenance": Provenance(
@@ -132,8 +144,10 @@ def _resources(profile: profiles.Profile, home: Path, jurors: list[str]) -> dict
 
 
 def _role(name: str, role: profiles.Role) -> ModelRole:
-    fields = role.model_dump(exclude={"url", "api_key"})
-    return ModelRole(role=name, url=_value(role.url), api_key=_value(role.api_key), **fields)
+    urls = role.url if isinstance(role.url, list) else [role.url]
+    fields = role.model_dump(exclude={"url", "serve", "api_key"})
+    values = [_value(url) for url in urls]
+    return ModelRole(role=name, urls=values, api_key=_value(role.api_key), **fields)
 
 
 def _value(setting: str | profiles.FromEnvironment | None) -> Any:
