@@ -12,6 +12,7 @@ from assets import (
     embedding,
     keywords,
     labeling,
+    plan,
     release,
     rewriting,
     synthesis,
@@ -33,8 +34,9 @@ from resources.llm import LanguageModels, ModelRole
 from resources.model_server import ModelServer
 from resources.offline.models import HashedEmbedder, PhrasebookTranslator
 from resources.releases import Releases
+from resources.retrieval import Retrieval
 from resources.state import State
-from resources.tables import TablesIOManager
+from resources.tables import Tables, TablesIOManager
 from resources.translation import OpusMtTranslator, Translator
 from resources.vector_store import VectorStore
 
@@ -74,7 +76,7 @@ def build(profile: profiles.Profile, home: Path) -> dg.Definitions:
     ]
     keys = [key for asset in assets for key in asset.keys]
     return dg.Definitions(
-        assets=assets,
+        assets=[*assets, plan.refresh_plan(jurors)],
         asset_checks=[
             *(asset_checks.schema_check(key) for key in keys),
             asset_checks.funnel_check(lineage),
@@ -109,6 +111,7 @@ def _lineage(sources: list[str], jurors: list[str]) -> list[dg.AssetKey]:
 
 def _resources(profile: profiles.Profile, home: Path, jurors: list[str]) -> dict[str, Any]:
     ledger = Ledger(url=_value(profile.ledger) or f"sqlite:///{home / 'ledger.db'}")
+    embedder, store = _EMBEDDERS[profile.embedder], VectorStore(folder=str(home / "index"))
     slots = dict(zip(jurors, profile.jurors, strict=True))
     roles = [_role(name, role) for name, role in {**profile.roles, **slots}.items()]
     return {
@@ -119,8 +122,11 @@ def _resources(profile: profiles.Profile, home: Path, jurors: list[str]) -> dict
         "real_prompt_files": SourceFiles(sources=_json(profile.real_prompts)),
         "public_files": SourceFiles(sources=_json(profile.public_prompts)),
         **{f"crawler_{s.name}": FilesCrawler(source=_json([s])[0]) for s in profile.posts},
-        "embedder": _EMBEDDERS[profile.embedder],
-        "vector_store": VectorStore(folder=str(home / "index")),
+        "embedder": embedder,
+        "vector_store": store,
+        "retrieval": Retrieval(
+            embedder=embedder, vector_store=store, tables=Tables(folder=str(home / "tables"))
+        ),
         "translator": _TRANSLATORS[profile.translator],
         "llm": LanguageModels(
             roles=roles,

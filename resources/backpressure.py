@@ -12,16 +12,20 @@ _WINDOW = 32
 # A median latency of three times the best one seen says that requests wait inside the engine.
 _SLOWER = 3.0
 _LATENCY_FLOOR_S = 0.05
+_MANY_WAIT = 0.25
+_MOST_FAIL = 0.5
 _BREAK_AFTER = 20
 _MAX_PAUSE_S = 30.0
 
 
 @dataclass
 class Limiter:
-    """Additive increase, multiplicative decrease of one endpoint's concurrency.
+    """Additive increase, multiplicative decrease of one endpoint's concurrency, by rounds.
 
-    Starts at `most` and is cut on evidence; with `auto` it starts low and doubles until the first
-    evidence. Requests sent before a cut are no evidence for another one.
+    Starts at `most`. After each round (as many answers as the limit) the limit is cut in proportion
+    to the share of overloads among them, by half if all were, and grows by one unless most were. So
+    a few stray 429 cost little, and an endpoint that is full halves the limit round by round. With
+    `auto` it starts low and doubles per round until the first overload.
     """
 
     most: int
@@ -29,8 +33,10 @@ class Limiter:
     in_flight: int = 0
     limit: float = 0.0
     cuts: int = 0
-    _cut_at: float = float("-inf")
     _ramping: bool = False
+    _answers: int = 0
+    _overloads: int = 0
+    _was_full: bool = False
     _latencies: list[float] = field(default_factory=list)
     _best: float = float("inf")
 
@@ -43,30 +49,41 @@ class Limiter:
         """Whether one more request may be sent."""
         return self.in_flight < max(1, int(self.limit))
 
-    def succeeded(self, now: float, sent_at: float, latency_s: float | None) -> None:
-        """An answer came: climb, unless latency (None = not measured) says saturation."""
-        was_full = self.in_flight >= 0.9 * int(self.limit)
-        if latency_s is not None and self._saturated(latency_s) and was_full:
-            self.overloaded(now, sent_at)
-        elif was_full or self._ramping:
-            step = 1.0 if self._ramping else 1.0 / max(1.0, self.limit)
-            self.limit = min(float(self.most), self.limit + step)
+    def succeeded(self, latency_s: float | None) -> None:
+        """An answer came; its latency (None = not measured) may say that the engine is full."""
+        self._was_full |= self.in_flight >= int(self.limit)
+        if latency_s is not None and self._saturated(latency_s) and self._was_full:
+            self._overloads = self._answers + 1
+        self._count()
 
-    def overloaded(self, now: float, sent_at: float) -> None:
-        """429, 503, a time-out or growing latency: halve, once per round of requests."""
-        self._ramping = False
-        if sent_at >= self._cut_at:
-            self.limit = max(1.0, min(self.limit, self.in_flight or self.limit) * _CUT)
-            self._cut_at = now
-            self.cuts += 1
+    def overloaded(self) -> None:
+        """429, 503 or a time-out."""
+        self._overloads += 1
+        self._count()
 
-    def queued(self, now: float, waiting: int) -> None:
+    def queued(self, waiting: int) -> None:
         """The engine says how many requests wait in it: those are more than it can run."""
-        if waiting > 0.25 * self.limit and now - self._cut_at > 1.0:
-            self._ramping = False
-            self.limit = max(1.0, self.limit - waiting)
-            self._cut_at = now
-            self.cuts += 1
+        if waiting > _MANY_WAIT * self.limit:
+            self._cut_to(self.limit - waiting)
+
+    def _count(self) -> None:
+        self._answers += 1
+        if self._answers < int(self.limit):
+            return
+        share = self._overloads / self._answers
+        climb = (self.limit if self._ramping and not share else 1.0) * (
+            self._was_full and share < _MOST_FAIL
+        )
+        if share:
+            self._cut_to(self.limit * (1 - _CUT * share))
+        self.limit = min(float(self.most), self.limit + climb)
+        self._answers = self._overloads = 0
+        self._was_full = False
+
+    def _cut_to(self, limit: float) -> None:
+        self.limit = max(1.0, limit)
+        self.cuts += 1
+        self._ramping = False
 
     def _saturated(self, latency_s: float) -> bool:
         self._latencies.append(latency_s)

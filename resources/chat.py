@@ -84,6 +84,9 @@ class Wire:
         self._headers = {"host": base.netloc.decode("ascii"), "content-type": "application/json"}
         if api_key:
             self._headers["authorization"] = f"Bearer {api_key}"
+            self._completions = httpx.URL(
+                str(self._completions).replace(f"{base.userinfo.decode()}@", "")
+            )
 
     async def complete(self, body: Mapping[str, Any]) -> tuple[int, str | None, bytes]:
         """Status, Retry-After and body of a chat completion; raises a kind of `Failure`."""
@@ -93,6 +96,9 @@ class Wire:
             async with asyncio.timeout(self._timeout_s):
                 response = await self._transport.handle_async_request(request)
                 received = await _received(response)
+        except httpx.ConnectTimeout:
+            # The transport reports every lost connection under this name.
+            raise Failed("connection lost") from None
         except (httpx.TimeoutException, TimeoutError):
             raise Overloaded(f"time-out after {self._timeout_s:g} s") from None
         except httpx.TransportError as error:

@@ -23,7 +23,7 @@ _POLL_QUEUE_S = 1.0
 _TICK_S = 0.25
 _PAUSE_S = 0.02
 _BACKOFF_S = 0.25
-_MAX_BACKOFF_S = 20.0
+_MAX_BACKOFF_S = 8.0
 # An endpoint that is up but always says 429 must not hold a row for ever.
 _MAX_OVERLOADS = 60
 
@@ -89,7 +89,10 @@ class GivenUp:
 
 
 class Engine:
-    """Sends items to the endpoints of one model; `commit` is called before an answer is handed on.
+    """Sends items to the endpoints of one model.
+
+    `book` is told of each answer at once and says whether more may be sent; `commit` is called with
+    groups of answers before they are handed on.
 
     `attempts` bounds failures per item; `give_up_after_s` is how long all endpoints may be down.
     """
@@ -98,6 +101,7 @@ class Engine:
         self,
         endpoints: Sequence[Endpoint],
         model: str,
+        book: Callable[[Answered], bool],
         commit: Callable[[list[Answered]], None],
         attempts: int,
         give_up_after_s: float,
@@ -105,6 +109,7 @@ class Engine:
         self.errors: Counter[str] = Counter()
         self._endpoints = endpoints
         self._model = model
+        self._book = book
         self._commit = commit
         self._attempts = attempts
         self._give_up_after_s = give_up_after_s
@@ -116,6 +121,7 @@ class Engine:
         self._flush_due = False
         self._wake = asyncio.Event()
         self._failure: BaseException | None = None
+        self._closed = False
         self._polled_at = 0.0
         self._left_at = time.monotonic()
         self._resumed_at = self._left_at
@@ -151,7 +157,7 @@ class Engine:
             self._pump()
             await self._poll_queues()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), _TICK_S)
+                await asyncio.wait_for(self._wake.wait(), self._pause())
             self._wake.clear()
             self._raise_if_stopped()
         done, self._done = self._done, []
@@ -160,6 +166,7 @@ class Engine:
 
     async def close(self) -> None:
         """Abort what is in flight and commit what was answered."""
+        self._closed = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -169,7 +176,7 @@ class Engine:
 
     async def drain(self) -> None:
         """Send nothing more, wait for what is in flight, commit it."""
-        self._ready.clear()
+        self._closed = True
         while self._tasks:
             await asyncio.wait(self._tasks)
         self._flush_now()
@@ -180,7 +187,7 @@ class Engine:
             if unbound.wants_probe(now):
                 unbound.limiter.in_flight += 1
                 self._start(self._probe(unbound))
-        while self._ready and (endpoint := self._pick(now)):
+        while self._ready and not self._closed and (endpoint := self._pick(now)):
             item = self._ready.popleft()
             endpoint.limiter.in_flight += 1
             self._start(self._send(item, endpoint))
@@ -202,6 +209,12 @@ class Engine:
         finally:
             endpoint.limiter.in_flight -= 1
 
+    def _pause(self) -> float:
+        """Seconds until something may have changed: an endpoint's pause ends, or the next look."""
+        now = time.monotonic()
+        ends = [e.breaker.retry_at - now for e in self._endpoints if e.breaker.retry_at > now]
+        return min(_TICK_S, *ends) if ends and self._ready else _TICK_S
+
     def _pick(self, now: float) -> Endpoint | None:
         if len(self._endpoints) == 1:
             only = self._endpoints[0]
@@ -215,20 +228,18 @@ class Engine:
             binding = endpoint.binding or "prompt"
             reply = await chat.ask(endpoint.wire, self._model, item.request, binding)
         except chat.Failure as failure:
-            self._failed(item, endpoint, sent_at, failure)
+            self._failed(item, endpoint, failure)
         else:
             now = time.monotonic()
             endpoint.breaker.succeeded()
             # While the caller works the loop stands still, and that is not the engine's latency.
             measured = now - sent_at if sent_at >= self._resumed_at else None
-            endpoint.limiter.succeeded(now, sent_at, measured)
+            endpoint.limiter.succeeded(measured)
             self._answered(Answered(item, reply, endpoint.url, (now - sent_at) * 1000))
         finally:
             endpoint.limiter.in_flight -= 1
 
-    def _failed(
-        self, item: Item, endpoint: Endpoint, sent_at: float, failure: chat.Failure
-    ) -> None:
+    def _failed(self, item: Item, endpoint: Endpoint, failure: chat.Failure) -> None:
         now = time.monotonic()
         reason = str(failure)
         self.errors[reason] += 1
@@ -241,7 +252,7 @@ class Engine:
                 self._failure = _not_accepted(endpoint, reason)
                 return
             case chat.Overloaded():
-                endpoint.limiter.overloaded(now, sent_at)
+                endpoint.limiter.overloaded()
                 item.overloads += 1
                 if failure.retry_after_s:
                     endpoint.breaker.paused(now + failure.retry_after_s)
@@ -251,9 +262,12 @@ class Engine:
                 item.attempts += 1
         if not isinstance(failure, chat.Overloaded) or failure.retry_after_s is None:
             endpoint.breaker.failed(now, reason)
-        self._try_again(item, endpoint, reason)
+        told = failure.retry_after_s if isinstance(failure, chat.Overloaded) else None
+        self._try_again(item, endpoint, reason, told)
 
-    def _try_again(self, item: Item, endpoint: Endpoint, reason: str) -> None:
+    def _try_again(
+        self, item: Item, endpoint: Endpoint, reason: str, retry_after_s: float | None
+    ) -> None:
         if endpoint.breaker.down_since is not None:
             # The endpoint is at fault, not this item.
             item.attempts = item.overloads = 0
@@ -261,7 +275,7 @@ class Engine:
             self._done.append(GivenUp(item, f"gave up: {reason}"))
             return
         tries = item.attempts + item.overloads
-        pause = min(_MAX_BACKOFF_S, _BACKOFF_S * 2 ** min(tries, 8))
+        pause = retry_after_s or min(_MAX_BACKOFF_S, _BACKOFF_S * 2 ** min(tries, 8))
         pause *= random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries, guards no secret
         self._waiting += 1
         asyncio.get_running_loop().call_later(pause, self._back, item)
@@ -280,6 +294,7 @@ class Engine:
             self._wake.set()
 
     def _answered(self, answered: Answered) -> None:
+        self._closed |= not self._book(answered)
         self._uncommitted.append(answered)
         if not self._flush_due:
             self._flush_due = True
@@ -316,7 +331,7 @@ class Engine:
             if endpoint.has_metrics and endpoint.breaker.down_since is None:
                 waiting = await endpoint.wire.queue_length()
                 endpoint.has_metrics = waiting is not None
-                endpoint.limiter.queued(now, waiting or 0)
+                endpoint.limiter.queued(waiting or 0)
 
 
 def _not_accepted(endpoint: Endpoint, reason: str) -> Stopped:

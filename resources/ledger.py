@@ -121,6 +121,15 @@ class Spent:
     cost: float
 
 
+@dataclass(frozen=True)
+class Averages:
+    """Means over answered calls."""
+
+    prompt_tokens: float
+    completion_tokens: float
+    latency_s: float
+
+
 class Ledger(dg.ConfigurableResource):
     """The `calls` and `quarantine` tables at a SQLAlchemy URL."""
 
@@ -155,6 +164,18 @@ class Ledger(dg.ConfigurableResource):
         with _engine(self.url).connect() as connection:
             found = connection.execute(query).one()
         return Spent(int(found[0]), int(found[1]), float(found[2]))
+
+    def averages(self, **by: str) -> Averages | None:
+        """Means of the calls whose columns have these values; None without any."""
+        columns = (CALLS.c.prompt_tokens, CALLS.c.completion_tokens, CALLS.c.latency_ms)
+        query = sa.select(*(sa.func.avg(column) for column in columns)).where(
+            *(CALLS.c[name] == value for name, value in by.items())
+        )
+        with _engine(self.url).connect() as connection:
+            found = connection.execute(query).one()
+        if found[2] is None:
+            return None
+        return Averages(float(found[0] or 0), float(found[1] or 0), float(found[2]) / 1000)
 
     def quarantined(self, keys: Sequence[str]) -> dict[str, Quarantined]:
         """Quarantined requests by key."""

@@ -47,7 +47,7 @@ class Stream(Generic[T]):
         self._queue: list[Item] = []
         self._quarantine: list[Quarantined] = []
         self.engine = Engine(
-            endpoints, model.model, self._commit, model.attempts, model.give_up_after_s
+            endpoints, model.model, self._book, self._commit, model.attempts, model.give_up_after_s
         )
 
     def outcomes(
@@ -166,13 +166,18 @@ class Stream(Generic[T]):
             else:
                 yield from self._outcome(one, result.reply.answer)
 
+    def _book(self, answered: Answered) -> bool:
+        prompt, completion = (
+            answered.reply.prompt_tokens or 0,
+            answered.reply.completion_tokens or 0,
+        )
+        cost = self._price.cost(prompt, completion) if self._price else 0.0
+        self._asker.usage.paid_for(prompt, completion, cost)
+        self._asker.budget.spent(prompt + completion, cost)
+        return self._asker.budget.crossed() is None
+
     def _commit(self, answered: list[Answered]) -> None:
-        self._ledger.add(self._call(one) for one in answered)
-        for one in answered:
-            prompt, completion = one.reply.prompt_tokens or 0, one.reply.completion_tokens or 0
-            cost = self._price.cost(prompt, completion) if self._price else 0.0
-            self._asker.budget.spent(prompt + completion, cost)
-            self._asker.usage.paid_for(prompt, completion, cost)
+        self._ledger.add([self._call(one) for one in answered])
 
     def _call(self, answered: Answered) -> Call:
         reply, model = answered.reply, self._model
