@@ -78,15 +78,14 @@ class Wire:
             else httpx_aiohttp.AiohttpTransport(limits=limits, trust_env=False)
         )
         base = httpx.URL("http://offline/v1" if url == OFFLINE else url)
+        if api_key and base.userinfo:
+            base = httpx.URL(str(base).replace(f"{base.userinfo.decode('ascii')}@", "", 1))
         self._completions = base.copy_with(path=base.path.rstrip("/") + "/chat/completions")
         self._metrics = base.copy_with(path="/metrics")
         self._timeout_s = timeout_s
         self._headers = {"host": base.netloc.decode("ascii"), "content-type": "application/json"}
         if api_key:
             self._headers["authorization"] = f"Bearer {api_key}"
-            self._completions = httpx.URL(
-                str(self._completions).replace(f"{base.userinfo.decode()}@", "")
-            )
 
     async def complete(self, body: Mapping[str, Any]) -> tuple[int, str | None, bytes]:
         """Status, Retry-After and body of a chat completion; raises a kind of `Failure`."""

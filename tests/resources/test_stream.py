@@ -39,7 +39,7 @@ def models(tmp_path, *urls, budgets=None, prices=None, **role):
 
 
 def asker(made, told=None, run_id="run-1"):
-    return Asker(made, "asset", run_id, Progress("asset", (told or []).append))
+    return Asker(made, "asset", run_id, Progress("asset", ([] if told is None else told).append))
 
 
 def ask(made, source, **more):
