@@ -62,7 +62,7 @@ class LanguageModels(dg.ConfigurableResource):
     def asker(self, context: dg.AssetExecutionContext) -> "Asker":
         """A way to ask that books its calls on the running asset."""
         asset = context.asset_key.to_user_string()
-        return Asker(self, asset, context.run_id, Progress(asset, context.log.info))
+        return Asker(self, asset, context.run.run_id, Progress(asset, context.log.info))
 
     def role(self, name: str) -> ModelRole:
         """The model that answers for a role; raises `dg.Failure` if the profile binds none."""

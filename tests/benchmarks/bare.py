@@ -15,7 +15,7 @@ import uvloop
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "peers"))
 
-from job import MODEL, Clock, Job, read, report  # noqa: E402
+from job import MODEL, Clock, Job, read, report
 
 _IN_SHARD = 8
 _WITHIN_S = 300.0

@@ -61,6 +61,10 @@ const server = createServer((request, response) => {
     answer(response, JSON.stringify({ asked, distinct: seen.size, rejected, inFlight }));
     return;
   }
+  if (request.url === "/v1/models") {
+    answer(response, JSON.stringify({ object: "list", data: [{ id: "bench", object: "model" }] }));
+    return;
+  }
   if (!request.url.endsWith("/chat/completions")) {
     response.writeHead(404).end();
     request.resume();

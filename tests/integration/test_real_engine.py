@@ -31,6 +31,7 @@ from resources.progress import Progress
 pytestmark = pytest.mark.engine
 
 TRAINED_STEPS, READY_WITHIN_S = 150, 240
+VOCABULARY = 1024
 JURORS = ("juror-1", "juror-2", "juror-3", "juror-4", "tie-breaker")
 ADAPTERS = {name: f"lora-{number}" for number, name in enumerate(JURORS[1:], 1)}
 AT_ONCE = 64
@@ -80,6 +81,7 @@ class Server:
             "--kv-cache-memory-bytes", str(64 * 2**20), "--disable-uvicorn-access-log",
             "--structured-outputs-config",
             '{"backend":"xgrammar","disable_any_whitespace":true}',
+            "--max-logprobs", str(VOCABULARY),
             *(lora if self.adapters else ()),
         ]  # fmt: skip
         with self.log.open("wb") as log:
@@ -216,7 +218,8 @@ def ask(engine, ledger):
     """Make an asker whose role `role` is a model of the engine."""
 
     def make(model=JURORS[0], role="juror", server=engine, **settings):
-        settings = {"concurrency": 16, "timeout_s": 60.0, **settings}
+        assert engine.process.poll() is None, "the engine is dead; its log says why"
+        settings = {"concurrency": 16, "timeout_s": 60.0, "give_up_after_s": 10.0, **settings}
         bound = ModelRole(role=role, model=model, urls=[server.url], **settings)
         models = LanguageModels(roles=[bound], ledger=ledger)
         return Asker(models, "jury_votes/juror_1", "run-1", Progress("jury_votes/juror_1", print))
@@ -341,11 +344,10 @@ def token_bytes(models_folder):
 
 def token_chances(engine, model, ids, candidates):
     """Probability of each candidate as the next token, among the candidates only."""
-    prompts = [[*ids, token] for token in candidates]
-    body = {"model": model, "prompt": prompts, "max_tokens": 1, "prompt_logprobs": 0}
-    choices = engine.post("/v1/completions", body).json()["choices"]
-    last = [choice["prompt_logprobs"][-1] for choice in sorted(choices, key=lambda c: c["index"])]
-    logprobs = [entry[str(token)]["logprob"] for entry, token in zip(last, candidates, strict=True)]
+    body = {"model": model, "prompt": ids, "max_tokens": 1, "logprobs": VOCABULARY}
+    body["return_tokens_as_token_ids"] = True
+    (top,) = engine.post("/v1/completions", body).json()["choices"][0]["logprobs"]["top_logprobs"]
+    logprobs = [top[f"token_id:{token}"] for token in candidates]
     total = sum(map(math.exp, logprobs))
     return [math.exp(value) / total for value in logprobs]
 
@@ -392,13 +394,17 @@ def test_probability_of_a_label_is_that_of_all_its_spellings(
         assert shares == pytest.approx(truth, abs=0.05)
 
 
-def test_probability_of_a_label_whose_characters_are_cut_into_bytes(ask, engine, models_folder):
+@pytest.mark.parametrize("model", ["juror-2", "juror-4", "tie-breaker"])
+def test_probability_of_a_label_whose_characters_are_cut_into_bytes(
+    ask, engine, models_folder, model
+):
     labels = ("安全", "不安全")
     asked = request("p0", vote_user(BENIGN), {"choice": list(labels)}, top_logprobs=20)
-    (found,) = ask("juror-2")("juror", [asked], lambda answer: answer)
+    (found,) = ask(model)("juror", [asked], lambda answer: answer)
     shares = probabilities.of_labels(found.value.logprobs, labels)
     vocabulary = token_bytes(models_folder)
-    truth = label_chances(engine, "juror-2", vocabulary, engine.tokens(asked.messages), labels)
+    truth = label_chances(engine, model, vocabulary, engine.tokens(asked.messages), labels)
+    print(shares, truth)
     assert shares is None or shares == pytest.approx(truth, abs=0.05)
 
 
@@ -471,7 +477,14 @@ def test_a_lone_surrogate_on_the_wire_is_an_error_of_its_row(ask):
 
 
 def test_the_engine_refuses_a_lone_surrogate(engine):
-    reply = engine.ask("好\ud83d", max_tokens=2)
+    body = {"model": JURORS[0], "messages": list(turn("好\ud83d")), "max_tokens": 2}
+    reply = httpx.post(
+        f"{engine.url}/chat/completions",
+        content=json.dumps(body).encode(),
+        headers={"content-type": "application/json"},
+        timeout=60,
+        trust_env=False,
+    )
     assert reply.status_code == 400
 
 
@@ -668,6 +681,7 @@ def test_an_engine_killed_in_mid_run_costs_only_what_was_in_flight(
 ):
     server = Server(engine_home / "bin/vllm", models_folder, tmp_path / "engine.log")
     server.start()
+    print('up', time.monotonic())
     try:
         asked = long_requests(200, 60)
         short = [
@@ -685,6 +699,7 @@ def test_an_engine_killed_in_mid_run_costs_only_what_was_in_flight(
         assert "asset jury_votes/juror_1, role juror" in told
         assert server.url in told
         paid = ledger.count()
+        print('stopped', time.monotonic())
         assert 20 <= len(seen) <= paid <= len(asked) - 100
         assert {o.reason for o in seen} == {None}
         assert len(ledger.answers([o.call_key for o in seen])) == len(seen)
@@ -692,8 +707,10 @@ def test_an_engine_killed_in_mid_run_costs_only_what_was_in_flight(
         assert ledger.quarantined(keys) == {}
 
         server.start()
+        print('again', time.monotonic())
         again = ask(**settings)
         found = by_row(again("juror", asked, text_of))
+        print('done', time.monotonic(), again.usage)
         assert len(found) == len(asked)
         assert {outcome.reason for outcome in found.values()} == {None}
         assert again.usage.paid == len(asked) - paid
