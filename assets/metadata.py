@@ -3,7 +3,7 @@
 import base64
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,8 @@ import dagster as dg
 import pyarrow as pa
 
 from chillguard import card, plots
-from resources.llm import Usage
+from chillguard.plan import StagePlan
+from resources.progress import Usage
 
 _PREVIEW_ROWS = 5
 _PICTURED = {"label": "rows per label", "intended_label": "rows per intended label"}
@@ -107,9 +108,32 @@ def spent(usage: Usage | None) -> dict[str, Any]:
         "completion_tokens": usage.completion_tokens,
         "cost": usage.cost,
     }
-    if usage.reasons:
-        found["quarantined_by_reason"] = _table(usage.reasons, "reason")
-    return found
+    tables = {
+        "quarantined_by_reason": usage.reasons,
+        "refusals_by_model": +usage.refusals,
+        "errors_by_kind": usage.errors,
+    }
+    return found | {name: _table(tally, name) for name, tally in tables.items() if tally}
+
+
+def plan_metadata(stages: Sequence[StagePlan]) -> dict[str, Any]:
+    """The refresh plan as a table, and its totals."""
+    head = "asset | role | model | new | in ledger | to follow | prompt tokens | completion tokens"
+    lines = [f"{head} | cost | hours", "---|---|---|--:|--:|--:|--:|--:|--:|--:"]
+    for s in stages:
+        numbers = (s.new, s.known, s.follow_up, s.prompt_tokens, s.completion_tokens)
+        cells = [s.asset, s.role, s.model, *(f"{number:,}" for number in numbers)]
+        money = "unpriced" if s.cost is None else f"{s.cost:,.2f}"
+        hours = "not measured" if s.hours is None else f"{s.hours:,.2f}"
+        lines.append(" | ".join([*cells, money, hours]))
+    return {
+        "plan": dg.MetadataValue.md("\n".join(lines)),
+        "new_calls": sum(s.new for s in stages),
+        "calls_to_follow": sum(s.follow_up for s in stages),
+        "calls_in_ledger": sum(s.known for s in stages),
+        "cost": sum(s.cost or 0.0 for s in stages),
+        "hours": sum(s.hours or 0.0 for s in stages),
+    }
 
 
 def _table(tally: Mapping[str, int], name: str) -> dg.MetadataValue[Any]:

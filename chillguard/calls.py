@@ -5,7 +5,7 @@ How a call is sent, paid for, stored and retried is the business of `resources.l
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -22,6 +22,7 @@ class Sampling(BaseModel):
     temperature: float = 0.0
     top_p: float = 1.0
     max_tokens: int = 512
+    top_logprobs: int = 0
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Answer:
 
     text: str
     finish_reason: str
+    logprobs: Sequence[Mapping[str, Any]] | None = None
 
 
 @dataclass(frozen=True)
@@ -67,12 +69,16 @@ Parser = Callable[[Answer], T]
 
 
 class Ask(Protocol):
-    """Ask the model of a role; outcomes come in the order of the requests."""
+    """Ask the model of a role; outcomes come as they are answered, in no order."""
 
     def __call__(
-        self, role: str, requests: Iterable[ChatRequest], parse: Parser[T]
+        self,
+        role: str,
+        requests: Iterable[ChatRequest],
+        parse: Parser[T],
+        total: int | None = None,
     ) -> Iterator[Outcome[T]]:
-        """Yield one outcome per request."""
+        """Yield one outcome per request; `total` is how many there will be, for the ETA."""
 
 
 def messages(blocks: Mapping[str, str]) -> tuple[Mapping[str, str], ...]:

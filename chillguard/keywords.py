@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-from chillguard import calls, identity, matching, schema
+from chillguard import calls, identity, matching, schema, screening
 from chillguard.taxonomy import Taxonomy, TaxonomyError
 from prompts import render
 
@@ -70,9 +70,10 @@ def expand(
     growing = set(taxonomy.codes)
     for _ in range(config.rounds):
         requests = _requests(rows, [c for c in taxonomy.codes if c in growing], taxonomy, config)
+        outcomes = sorted(ask("expander", requests, parse), key=lambda one: one.row_id)
         growing = {
             outcome.row_id
-            for outcome in ask("expander", requests, parse)
+            for outcome in outcomes
             if _grow(rows, taken, outcome, config.wanted(outcome.row_id))
         }
     return schema.EXPANDED_KEYWORDS.build(rows)
@@ -145,7 +146,7 @@ def _keyword(code: str, zh: str, en: str) -> Row:
 
 def _take(rows: list[Row], taken: set[str], keyword: Row) -> None:
     form = matching.match_text(keyword["zh"])
-    if form and form not in taken:
+    if form and form not in taken and not screening.screen(f"{keyword['zh']} {keyword['en']}"):
         taken.add(form)
         rows.append(keyword)
 

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-from chillguard import calls, schema
+from chillguard import calls, probabilities, schema
 from chillguard.taxonomy import Taxonomy
 from prompts import render
 
@@ -26,7 +26,7 @@ class LabelingConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     quorum: int = 3
-    sampling: calls.Sampling = calls.Sampling(temperature=0.0, max_tokens=16)
+    sampling: calls.Sampling = calls.Sampling(temperature=0.0, max_tokens=16, top_logprobs=5)
 
 
 @dataclass(frozen=True)
@@ -72,25 +72,35 @@ def vote_requests(
     prompts: Iterable[Row], taxonomy: Taxonomy, config: LabelingConfig
 ) -> Iterator[calls.ChatRequest]:
     """One request per prompt; the same prompt text always gives the same request."""
-    return _requests(VOTE, prompts, taxonomy, config, schema.LABELS)
+    return _requests(VOTE, prompts, taxonomy, config.sampling, schema.LABELS)
 
 
-def parse_vote(answer: calls.Answer) -> str:
-    """`safe` or `unsafe`; anything else is unreadable."""
-    verdict = answer.text.strip(" \n\t.。!！\"'`").lower()
-    if verdict not in schema.LABELS:
+@dataclass(frozen=True)
+class Verdict:
+    """`safe` or `unsafe`, and the probability of unsafe where the engine gave log-probabilities."""
+
+    label: str
+    p_unsafe: float | None
+
+
+def parse_vote(answer: calls.Answer) -> Verdict:
+    """The verdict of an answer; anything but one of the two words is unreadable."""
+    label = answer.text.strip(" \n\t.。!！\"'`").lower()
+    if label not in schema.LABELS:
         raise calls.Unreadable("neither safe nor unsafe")
-    return verdict
+    shares = probabilities.of_labels(answer.logprobs, schema.LABELS)
+    return Verdict(label, shares["unsafe"] if shares else None)
 
 
-def vote_rows(outcomes: Iterable[calls.Outcome[str]], juror: str, model: str) -> pa.Table:
+def vote_rows(outcomes: Iterable[calls.Outcome[Verdict]], juror: str, model: str) -> pa.Table:
     """The `jury_votes/<juror>` table; a vote that could not be had is an abstention."""
     return schema.JURY_VOTES.build(
         {
             "prompt_id": outcome.row_id,
             "juror": juror,
             "model": model,
-            "verdict": outcome.value or "abstain",
+            "verdict": outcome.value.label if outcome.value else "abstain",
+            "p_unsafe": outcome.value.p_unsafe if outcome.value else None,
             "reason": outcome.reason,
             "call_key": outcome.call_key,
         }
@@ -142,7 +152,8 @@ def categorize(
     prompts: Iterable[Row], taxonomy: Taxonomy, config: LabelingConfig, ask: calls.Ask
 ) -> Iterator[calls.Outcome[str]]:
     """The categorizer's micro category of each prompt."""
-    requests = _requests(CATEGORIZE, prompts, taxonomy, config, taxonomy.codes)
+    sampling = config.sampling.model_copy(update={"top_logprobs": 0})
+    requests = _requests(CATEGORIZE, prompts, taxonomy, sampling, taxonomy.codes)
     return ask("categorizer", requests, functools.partial(parse_category, codes=taxonomy.codes))
 
 
@@ -183,7 +194,7 @@ def _requests(
     template: str,
     prompts: Iterable[Row],
     taxonomy: Taxonomy,
-    config: LabelingConfig,
+    sampling: calls.Sampling,
     choice: Sequence[str],
 ) -> Iterator[calls.ChatRequest]:
     # The taxonomy fills the system message only: rendered once, and a shared prefix for the engine.
@@ -193,16 +204,16 @@ def _requests(
         yield calls.ChatRequest(
             row_id=row["prompt_id"],
             messages=calls.messages(system | user),
-            sampling=config.sampling,
+            sampling=sampling,
             answer_schema={"choice": list(choice)},
         )
 
 
-def _tie_broken(ruling: Ruling, outcome: calls.Outcome[str]) -> Ruling:
+def _tie_broken(ruling: Ruling, outcome: calls.Outcome[Verdict]) -> Ruling:
     if outcome.value is None:
         evidence = f"{len(ruling.valid)} valid votes; tie-breaker: {outcome.reason}"
         return replace(ruling, drop_reason="unresolved", drop_evidence=evidence)
-    return replace(ruling, label=outcome.value, decided_by="tie_breaker")
+    return replace(ruling, label=outcome.value.label, decided_by="tie_breaker")
 
 
 def _categorized(ruling: Ruling, outcome: calls.Outcome[str]) -> Ruling:

@@ -14,6 +14,7 @@ from chillguard import schema
 
 Field = Literal["text", "id", "url", "lang", "label", "category"]
 Row = dict[str, Any]
+_MAX_SHOWN = 32
 
 
 class SourceConfig(BaseModel):
@@ -132,11 +133,21 @@ def _fault(field: str, value: Any, source: SourceConfig, codes: frozenset[str]) 
         return "column is missing"
     if field == "text":
         return _text_fault(value)
-    if field == "label" and value is not None and value not in source.labels:
-        return f"label {value!r} is not one of {sorted(source.labels)}"
-    if field == "category" and value is not None and value not in codes:
-        return f"category {value!r} is not in the taxonomy"
+    if value is None:
+        return None
+    if field == "label" and not (isinstance(value, str) and value in source.labels):
+        return f"label {_shown(value)} is not one of {sorted(source.labels)}"
+    if field == "category" and not (isinstance(value, str) and value in codes):
+        return f"category {_shown(value)} is not in the taxonomy"
     return None
+
+
+def _shown(value: Any) -> str:
+    """A value as an error may show it: a long one is likely to be a text under a wrong name."""
+    form = repr(value)
+    return (
+        form if len(form) <= _MAX_SHOWN else f"({type(value).__name__} of {len(form)} characters)"
+    )
 
 
 def _text_fault(value: Any) -> str | None:

@@ -17,7 +17,7 @@ ORIGINS = ("real", "rag", "rewrite", "public")
 SPLITS = ("train", "test")
 
 _TEXT, _WHOLE, _SHARE, _FLAG = pa.string(), pa.int64(), pa.float64(), pa.bool_()
-_TEXTS = pa.list_(pa.string())
+_TEXTS = pa.list_(_TEXT)
 
 
 class SchemaError(ValueError):
@@ -238,19 +238,13 @@ LABELED_PROMPTS = Table(
     ("prompt_id",),
     (*_BIRTH, *_TRANSLATED, *_MATCH, *_VERDICT, *_VOTES, *_DROP),
 )
-_RELEASED_FIRST = ("prompt_id", "text", "label", "macro_category", "micro_category", "origin")
-_SPLIT = Column("split", _TEXT, "side of the release", values=SPLITS)
-_LATER = {
-    c.name: c for c in (*_BIRTH, *_TRANSLATED, *_VERDICT, *_VOTES) if c.name not in ("call_key",)
-}
-_RELEASED = (
-    *(_LATER.pop(name) for name in _RELEASED_FIRST),
-    _LATER.pop("method"),
-    _LATER.pop("family_id"),
-    _SPLIT,
-    *(_LATER.pop(name) for name in [c.name for c in _VOTES]),
-    *_LATER.values(),
+_RELEASED_FIRST = (
+    *("prompt_id", "text", "label", "macro_category", "micro_category"),
+    *("origin", "method", "family_id"),
 )
+_SPLIT = Column("split", _TEXT, "side of the release", values=SPLITS)
+_LATER = {c.name: c for c in (*_VOTES, *_BIRTH, *_TRANSLATED, *_VERDICT)}
+_RELEASED = (*(_LATER.pop(name) for name in _RELEASED_FIRST), _SPLIT, *_LATER.values())
 TRAIN_SET = Table("train_set", "sample", ("prompt_id",), _RELEASED)
 TEST_SET = Table("test_set", "sample", ("prompt_id",), _RELEASED)
 RELEASE_DROPS = Table(
@@ -293,9 +287,9 @@ REJECTED_ROWS = Table(
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (
-        TAXONOMY, SEED_KEYWORDS, EXPANDED_KEYWORDS, CRAWLED_POSTS, POST_INDEX, SYNTHESIZED_PROMPTS,
-        REAL_PROMPTS, ANNOTATED_PROMPTS, REWRITTEN_PROMPTS, PUBLIC_PROMPTS, CANDIDATE_PROMPTS,
-        CLEAN_PROMPTS, JURY_VOTES, LABELED_PROMPTS, TRAIN_SET, TEST_SET, RELEASE_DROPS,
-        DATASET_CARD, REJECTED_ROWS,
+        TAXONOMY, SEED_KEYWORDS, EXPANDED_KEYWORDS, CRAWLED_POSTS, REJECTED_ROWS, POST_INDEX,
+        SYNTHESIZED_PROMPTS, REAL_PROMPTS, ANNOTATED_PROMPTS, REWRITTEN_PROMPTS, PUBLIC_PROMPTS,
+        CANDIDATE_PROMPTS, CLEAN_PROMPTS, JURY_VOTES, LABELED_PROMPTS, TRAIN_SET, TEST_SET,
+        RELEASE_DROPS, DATASET_CARD,
     )
 }  # fmt: skip

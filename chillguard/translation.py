@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-from chillguard import identity, language, schema
+from chillguard import identity, intake, language, schema
 
 Row = dict[str, Any]
 
@@ -50,11 +50,15 @@ def english(rows: Iterable[Row]) -> list[Row]:
 def translated(rows: Sequence[Row], originals: Sequence[Row], texts: Sequence[str]) -> pa.Table:
     """The `candidate_prompts` table; `texts` are the translations of `originals`, in order."""
     for row, text in zip(originals, texts, strict=True):
-        if not text.strip() or language.detect(text) != "zh":
+        admitted = intake.admit(text)
+        if admitted.drop_reason:
+            row |= {"text": None, "text_hash": admitted.text_hash}
+            row |= {"drop_reason": admitted.drop_reason, "drop_evidence": admitted.drop_evidence}
+        elif not admitted.text or language.detect(admitted.text) != "zh":
             row |= {"drop_reason": "untranslated", "drop_evidence": "no Chinese came back"}
         else:
-            row |= {"translated_from": row["text"], "text": text.strip(), "lang": "zh"}
-            row["text_hash"] = identity.text_hash(row["text"])
+            row |= {"translated_from": row["text"], "text": admitted.text, "lang": "zh"}
+            row["text_hash"] = admitted.text_hash
     return schema.CANDIDATE_PROMPTS.build(rows)
 
 

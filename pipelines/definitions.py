@@ -12,6 +12,7 @@ from assets import (
     embedding,
     keywords,
     labeling,
+    plan,
     release,
     rewriting,
     synthesis,
@@ -24,15 +25,18 @@ from pipelines import profile as profiles
 from pipelines.jobs import JOBS
 from pipelines.schedules import SCHEDULES
 from pipelines.sensors import real_prompt_files_changed
+from resources.budget import Cap, Price
 from resources.crawlers.files import FilesCrawler
 from resources.embedding import BgeM3Embedder, Embedder
 from resources.files import SourceFiles, YamlFile
 from resources.ledger import Ledger
 from resources.llm import LanguageModels, ModelRole
+from resources.model_server import ModelServer
 from resources.offline.models import HashedEmbedder, PhrasebookTranslator
 from resources.releases import Releases
+from resources.retrieval import Retrieval
 from resources.state import State
-from resources.tables import TablesIOManager
+from resources.tables import Tables, TablesIOManager
 from resources.translation import OpusMtTranslator, Translator
 from resources.vector_store import VectorStore
 
@@ -72,7 +76,7 @@ def build(profile: profiles.Profile, home: Path) -> dg.Definitions:
     ]
     keys = [key for asset in assets for key in asset.keys]
     return dg.Definitions(
-        assets=assets,
+        assets=[*assets, plan.refresh_plan(jurors)],
         asset_checks=[
             *(asset_checks.schema_check(key) for key in keys),
             asset_checks.funnel_check(lineage),
@@ -107,6 +111,7 @@ def _lineage(sources: list[str], jurors: list[str]) -> list[dg.AssetKey]:
 
 def _resources(profile: profiles.Profile, home: Path, jurors: list[str]) -> dict[str, Any]:
     ledger = Ledger(url=_value(profile.ledger) or f"sqlite:///{home / 'ledger.db'}")
+    embedder, store = _EMBEDDERS[profile.embedder], VectorStore(folder=str(home / "index"))
     slots = dict(zip(jurors, profile.jurors, strict=True))
     roles = [_role(name, role) for name, role in {**profile.roles, **slots}.items()]
     return {
@@ -117,10 +122,23 @@ def _resources(profile: profiles.Profile, home: Path, jurors: list[str]) -> dict
         "real_prompt_files": SourceFiles(sources=_json(profile.real_prompts)),
         "public_files": SourceFiles(sources=_json(profile.public_prompts)),
         **{f"crawler_{s.name}": FilesCrawler(source=_json([s])[0]) for s in profile.posts},
-        "embedder": _EMBEDDERS[profile.embedder],
-        "vector_store": VectorStore(folder=str(home / "index")),
+        "embedder": embedder,
+        "vector_store": store,
+        "retrieval": Retrieval(
+            embedder=embedder, vector_store=store, tables=Tables(folder=str(home / "tables"))
+        ),
         "translator": _TRANSLATORS[profile.translator],
-        "llm": LanguageModels(roles=roles, ledger=ledger),
+        "llm": LanguageModels(
+            roles=roles,
+            ledger=ledger,
+            prices={model: Price(**price) for model, price in profile.price_list().items()},
+            budgets={key: Cap(**cap.model_dump()) for key, cap in profile.budgets.items()},
+            servers=[
+                ModelServer(role=name, served_name=role.model, **role.serve.model_dump())
+                for name, role in {**profile.roles, **slots}.items()
+                if role.serve
+            ],
+        ),
         "state": State(folder=str(home / "state"), profile=profile.name),
         "releases": Releases(folder=str(home / "release")),
         "provenance": Provenance(
@@ -132,8 +150,10 @@ def _resources(profile: profiles.Profile, home: Path, jurors: list[str]) -> dict
 
 
 def _role(name: str, role: profiles.Role) -> ModelRole:
-    fields = role.model_dump(exclude={"url", "api_key"})
-    return ModelRole(role=name, url=_value(role.url), api_key=_value(role.api_key), **fields)
+    urls = role.url if isinstance(role.url, list) else [role.url]
+    fields = role.model_dump(exclude={"url", "serve", "api_key"})
+    values = [_value(url) for url in urls]
+    return ModelRole(role=name, urls=values, api_key=_value(role.api_key), **fields)
 
 
 def _value(setting: str | profiles.FromEnvironment | None) -> Any:

@@ -1,13 +1,42 @@
-"""Jobs: what is materialised together."""
+"""Jobs: what is materialised together, and what is done about calls that failed."""
 
 import dagster as dg
 
+from resources.llm import LanguageModels
+
+_PLAN = dg.AssetSelection.assets("refresh_plan")
 refresh = dg.define_asset_job(
-    "refresh", dg.AssetSelection.all(), description="The whole lineage, from taxonomy to release."
+    "refresh",
+    dg.AssetSelection.all() - _PLAN,
+    description="The whole lineage, from taxonomy to release.",
 )
 real_prompts_refresh = dg.define_asset_job(
     "real_prompts_refresh",
     dg.AssetSelection.assets("real_prompts").downstream(),
     description="Everything that depends on the real prompts; run by the sensor on their files.",
 )
-JOBS = (refresh, real_prompts_refresh)
+plan = dg.define_asset_job(
+    "plan", _PLAN, description="What a refresh would ask and cost; pays for nothing."
+)
+
+
+class Redrive(dg.Config):
+    """Which quarantined calls to ask again: those of one asset key, or all."""
+
+    asset: str | None = None
+
+
+@dg.op
+def redrive(context: dg.OpExecutionContext, config: Redrive, llm: LanguageModels) -> None:
+    """Let quarantined calls be asked again by the next run."""
+    count = llm.ledger.redrive(config.asset)
+    context.log.info(f"{count:,} quarantined calls will be asked again by the next run")
+
+
+@dg.job(description="After a fix: the next refresh asks quarantined calls again.")
+def redrive_quarantine() -> None:
+    """One step; follow it with `refresh`."""
+    redrive()
+
+
+JOBS = (refresh, real_prompts_refresh, plan, redrive_quarantine)

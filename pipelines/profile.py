@@ -32,18 +32,43 @@ class FromEnvironment(_Part):
     env: str
 
 
+class Server(_Part):
+    """A model server that a stage starts for itself and stops: `vllm serve MODEL ARGUMENTS`."""
+
+    model: str
+    program: str = "vllm"
+    arguments: list[str] = []
+    environment: dict[str, str] = {}
+    ready_within_s: float = 1800.0
+
+
 class Role(_Part):
-    """A model role: declared model and revision, and where it is served."""
+    """A model role: declared model and revision, and where it is served.
+
+    Several urls share the load; with `serve` the stage starts a server of its own instead. Further
+    settings are those of `resources.llm.ModelRole`.
+    """
 
     model: str
     revision: str = "main"
-    url: str | FromEnvironment = "offline"
+    url: str | FromEnvironment | list[str | FromEnvironment] = "offline"
+    serve: Server | None = None
     api_key: FromEnvironment | None = None
+    structured: Literal["auto", "structured_outputs", "response_format", "prompt"] = "auto"
     concurrency: int = 64
+    auto_concurrency: bool = False
     timeout_s: float = 300.0
-    price_prompt: float | None = None
-    price_completion: float | None = None
+    attempts: int = 6
     salvage: int = 1
+    give_up_after_s: float = 60.0
+
+
+class Budget(_Part):
+    """Caps of one asset, or of a whole run under the key `run`."""
+
+    calls: int | None = None
+    tokens: int | None = None
+    cost: float | None = None
 
 
 class Profile(_Part):
@@ -61,6 +86,8 @@ class Profile(_Part):
     roles: dict[str, Role]
     jurors: list[Role]
     ledger: str | FromEnvironment | None = None
+    prices: Path | None = None
+    budgets: dict[str, Budget] = {}
     settings: Settings = Settings()
 
     @model_validator(mode="after")
@@ -82,12 +109,33 @@ class Profile(_Part):
             raise ValueError(f"source names must be unique identifiers: {(twice or strange)[0]!r}")
         return self
 
+    def ledger_url(self, folder: Path) -> str:
+        """SQLAlchemy URL of the ledger, read from the environment if it is named there."""
+        if isinstance(self.ledger, FromEnvironment):
+            return os.environ[self.ledger.env]
+        return self.ledger or f"sqlite:///{folder / 'ledger.db'}"
+
+    def price_list(self) -> dict[str, dict[str, float]]:
+        """Prices per million tokens by model, from the price file; empty without one.
+
+        Raises `ProfileError` when a budget caps money and a model has no price.
+        """
+        found = _prices(self.prices) if self.prices else {}
+        models = {role.model for role in [*self.roles.values(), *self.jurors]}
+        unpriced = sorted(models - found.keys())
+        if unpriced and any(budget.cost is not None for budget in self.budgets.values()):
+            raise ProfileError(
+                f"profile {self.name}: a budget caps cost, but model {unpriced[0]!r} has no price; "
+                "add it to the file named by `prices`"
+            )
+        return found
+
     @property
     def is_offline(self) -> bool:
         """Whether any role or model is a stand-in."""
         roles = [*self.roles.values(), *self.jurors]
         stand_ins = "offline" in (self.embedder, self.translator)
-        return stand_ins or any(role.url == "offline" for role in roles)
+        return stand_ins or any(role.url == "offline" and not role.serve for role in roles)
 
 
 def home() -> Path:
@@ -114,6 +162,20 @@ def load(name: str) -> Profile:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise ProfileError(f"profile {path}: {place or 'profile'}: {first['msg']}") from None
+
+
+def _prices(path: Path) -> dict[str, dict[str, float]]:
+    try:
+        document = yaml.safe_load(path.read_text("utf-8"))
+        return {
+            str(model): {unit: float(price[unit]) for unit in ("prompt", "completion")}
+            for model, price in document.items()
+        }
+    except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ProfileError(
+            f"price file {path} cannot be used ({type(error).__name__}: {error}); it maps each "
+            "model to {prompt: ..., completion: ...}, per million tokens"
+        ) from None
 
 
 def _find(name: str, folder: Path) -> Path:
@@ -162,6 +224,6 @@ def _absolute(value: Any, folder: Path) -> Any:
 
 
 def _resolved(key: str, value: Any, folder: Path) -> Any:
-    if key in ("path", "taxonomy", "seed_keywords") and isinstance(value, str):
+    if key in ("path", "taxonomy", "seed_keywords", "prices") and isinstance(value, str):
         return value if value.startswith("packaged:") else str((folder / value).resolve())
     return _absolute(value, folder)

@@ -5,6 +5,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipelines import profile
+from resources.chat import without_credentials
 from resources.ledger import Ledger
 from resources.releases import SIDES, Releases
 
@@ -23,8 +24,8 @@ def main() -> None:
     ]
     folder = releases.path(version, "train").parent
     rows += [(str(folder / name), "") for name in ("README.md", "report.html", "losses.parquet")]
-    calls = Ledger(url=f"sqlite:///{home / 'ledger.db'}").count()
-    rows.append((str(home / "ledger.db"), f"{calls:,} calls paid so far"))
+    ledger = profile.active().ledger_url(home)
+    rows.append((without_credentials(ledger), f"{Ledger(url=ledger).count():,} calls paid so far"))
     table = Table.grid("", "", padding=(0, 2))
     for row in rows:
         table.add_row(*row)

@@ -1,36 +1,56 @@
 """The wire to one chat endpoint: OpenAI-compatible requests over httpx.
 
-Sends one request and reads one answer. Who asks, what is stored and what happens to a failure is
-`resources.llm`.
+Sends one request and reads one answer, and says what kind of failure there was. Who asks, what is
+stored and what is tried again is `resources.engine`.
 """
 
+import asyncio
+import email.utils
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import httpx
 import httpx_aiohttp
-import stamina
 
 from chillguard import calls
 from resources.offline.app import app
 
 OFFLINE = "offline"
-_RETRY_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
-_ATTEMPTS = 6
+Binding = Literal["structured_outputs", "response_format", "prompt"]
+_OVERLOAD = frozenset({429, 503})
+_PASSING = frozenset({408, 409, 425, 500, 502, 504})
+_MAX_BODY = 16 * 1024 * 1024
+_CONNECT_WITHIN_S = 10.0
+_METRICS_WITHIN_S = 2.0
+_WAITING = "vllm:num_requests_waiting"
 
 
-class Refused(Exception):
-    """The endpoint will not answer this request; asking again would not help."""
+class Failure(Exception):
+    """A request without an answer; its text says why, without a word of the request."""
 
 
-class Unavailable(Exception):
-    """The endpoint does not answer; the request may be asked again later."""
+class Refused(Failure):
+    """The endpoint rejects this request; asking again would not help."""
 
 
-class _TryAgain(Exception):
-    """A failure that passes: a transport error, 429 or 5xx."""
+class Overloaded(Failure):
+    """429, 503 or a time-out; `retry_after_s` when the endpoint said so."""
+
+    def __init__(self, reason: str, retry_after_s: float | None = None) -> None:
+        super().__init__(reason)
+        self.retry_after_s = retry_after_s
+
+
+class Failed(Failure):
+    """A failure that may pass: transport error, 5xx, or an answer that is no chat completion."""
+
+
+class Forbidden(Failure):
+    """401 or 403: no request will be answered until the key is mended."""
 
 
 @dataclass(frozen=True)
@@ -38,83 +58,193 @@ class Reply:
     """A raw answer and what came with it."""
 
     answer: calls.Answer
-    latency_ms: float
     prompt_tokens: int | None
     completion_tokens: int | None
     fingerprint: str | None
 
 
-def client(url: str, api_key: str | None, timeout_s: float, concurrency: int) -> httpx.AsyncClient:
-    """A client for one endpoint; url `offline` is the stand-in engine, in process."""
-    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-    if url == OFFLINE:
-        transport: httpx.AsyncBaseTransport = httpx.ASGITransport(app=app)
-        url = "http://offline/v1"
-    else:
-        limits = httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
-        transport = httpx_aiohttp.AiohttpTransport(limits=limits, trust_env=False)
-    return httpx.AsyncClient(
-        transport=transport, base_url=url, headers=headers, timeout=timeout_s, trust_env=False
-    )
+class Wire:
+    """The way to one endpoint: an httpx transport, used without a client around it.
 
-
-async def ask(http: httpx.AsyncClient, model: str, request: calls.ChatRequest) -> Reply:
-    """One answer; transport errors, 429 and 5xx are tried again with growing pauses.
-
-    Raises `Refused` for a request that the endpoint rejects, `Unavailable` when tries run out.
+    A client would merge URLs, headers, cookies and redirects per call, for twice the CPU; a chat
+    endpoint needs none of them. Url `offline` is the stand-in engine, in process.
     """
-    started = time.monotonic()
+
+    def __init__(self, url: str, api_key: str | None, timeout_s: float, connections: int) -> None:
+        limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
+        self._transport: httpx.AsyncBaseTransport = (
+            httpx.ASGITransport(app=app)
+            if url == OFFLINE
+            else httpx_aiohttp.AiohttpTransport(limits=limits, trust_env=False)
+        )
+        base = httpx.URL("http://offline/v1" if url == OFFLINE else url)
+        if api_key and base.userinfo:
+            base = httpx.URL(str(base).replace(f"{base.userinfo.decode('ascii')}@", "", 1))
+        self._completions = base.copy_with(path=base.path.rstrip("/") + "/chat/completions")
+        self._metrics = base.copy_with(path="/metrics")
+        self._timeout_s = timeout_s
+        self._headers = {"host": base.netloc.decode("ascii"), "content-type": "application/json"}
+        if api_key:
+            self._headers["authorization"] = f"Bearer {api_key}"
+
+    async def complete(self, body: Mapping[str, Any]) -> tuple[int, str | None, bytes]:
+        """Status, Retry-After and body of a chat completion; raises a kind of `Failure`."""
+        content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+        request = self._request("POST", self._completions, self._timeout_s, content)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                response = await self._transport.handle_async_request(request)
+                received = await _received(response)
+        except httpx.ConnectTimeout:
+            # The transport reports every lost connection under this name.
+            raise Failed("connection lost") from None
+        except (httpx.TimeoutException, TimeoutError):
+            raise Overloaded(f"time-out after {self._timeout_s:g} s") from None
+        except httpx.TransportError as error:
+            raise Failed(type(error).__name__) from None
+        return response.status_code, response.headers.get("retry-after"), received
+
+    async def queue_length(self) -> int | None:
+        """Requests waiting in the engine, by its `/metrics`; None where there is no such page."""
+        request = self._request("GET", self._metrics, _METRICS_WITHIN_S)
+        try:
+            async with asyncio.timeout(_METRICS_WITHIN_S):
+                response = await self._transport.handle_async_request(request)
+                text = (await _received(response)).decode("utf-8", "replace")
+        except (httpx.TransportError, TimeoutError, Failure):
+            return None
+        lines = [line for line in text.splitlines() if line.startswith(_WAITING)]
+        return int(sum(float(line.rsplit(" ", 1)[1]) for line in lines)) if lines else None
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._transport.aclose()
+
+    def _request(
+        self, method: str, url: httpx.URL, timeout_s: float, content: bytes = b""
+    ) -> httpx.Request:
+        connect_s = min(_CONNECT_WITHIN_S, timeout_s)
+        timeout = {"connect": connect_s, "read": timeout_s, "write": timeout_s, "pool": None}
+        headers = {**self._headers, "content-length": str(len(content))}
+        stream = httpx.ByteStream(content)
+        return httpx.Request(
+            method, url, headers=headers, stream=stream, extensions={"timeout": timeout}
+        )
+
+
+async def _received(response: httpx.Response) -> bytes:
+    received = b""
     try:
-        async for attempt in stamina.retry_context(on=_TryAgain, attempts=_ATTEMPTS, timeout=None):
-            with attempt:
-                response = await _post(http, _body(model, request))
-    except _TryAgain as error:
-        raise Unavailable(str(error)) from None
-    return _reply(response, (time.monotonic() - started) * 1000)
+        async for part in response.aiter_bytes():
+            received += part
+            if len(received) > _MAX_BODY:
+                raise Refused("an answer of more than 16 MiB")
+    except httpx.DecodingError:
+        raise Failed("an answer that cannot be decoded") from None
+    finally:
+        await response.aclose()
+    return received
 
 
-async def _post(http: httpx.AsyncClient, body: Mapping[str, Any]) -> httpx.Response:
-    try:
-        response = await http.post("/chat/completions", json=body)
-    except httpx.TransportError as error:
-        raise _TryAgain(f"{type(error).__name__}: {error}") from None
-    if response.status_code in _RETRY_STATUS:
-        raise _TryAgain(f"HTTP {response.status_code}")
-    if response.status_code in (401, 403):
-        raise Unavailable(f"HTTP {response.status_code}: the API key is missing or not accepted")
-    if response.status_code != 200:
-        raise Refused(f"HTTP {response.status_code}")
-    return response
+def without_credentials(url: str) -> str:
+    """Scheme, host, port and path of a URL: what may be stored and shown."""
+    parts = urlsplit(url)
+    if not parts.hostname:
+        return url
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{parts.hostname}{port}{parts.path}"
 
 
-def _body(model: str, request: calls.ChatRequest) -> dict[str, Any]:
-    body = {
-        "model": model,
-        "messages": [dict(message) for message in request.messages],
-        **request.sampling.model_dump(),
-    }
+async def ask(wire: Wire, model: str, request: calls.ChatRequest, binding: Binding) -> Reply:
+    """One answer; raises a kind of `Failure`."""
+    status, retry_after, body = await wire.complete(_body(model, request, binding))
+    if status in _OVERLOAD:
+        raise Overloaded(f"HTTP {status}", _seconds(retry_after))
+    if status in _PASSING:
+        raise Failed(f"HTTP {status}")
+    if status in (401, 403):
+        raise Forbidden(f"HTTP {status}: the API key is missing or not accepted")
+    if status != 200:
+        raise Refused(f"HTTP {status}{_error_type(body)}")
+    return _reply(body)
+
+
+async def probe(wire: Wire, model: str) -> Binding:
+    """How the endpoint binds a schema: found out by asking for a word nobody would say.
+
+    An engine that silently ignores a constraint answers 200 with free text, so only the answer
+    tells. Raises a kind of `Failure` when the endpoint does not answer at all.
+    """
+    question = ({"role": "user", "content": "1 + 1 = ?"},)
+    sampling = calls.Sampling(max_tokens=16)
+    request = calls.ChatRequest("probe", question, sampling, {"choice": [_WORD, _WORD + "z"]})
+    for binding in _BINDINGS:
+        try:
+            reply = await ask(wire, model, request, binding)
+        except Refused:
+            continue
+        if _WORD in reply.answer.text:
+            return binding
+    return "prompt"
+
+
+_WORD = "qvx"
+_BINDINGS: tuple[Binding, ...] = ("structured_outputs", "response_format")
+
+
+def _body(model: str, request: calls.ChatRequest, binding: Binding) -> dict[str, Any]:
+    sampling = request.sampling.model_dump(exclude={"top_logprobs"})
+    body = {"model": model, "messages": [dict(m) for m in request.messages], **sampling}
+    if request.sampling.top_logprobs:
+        body |= {"logprobs": True, "top_logprobs": request.sampling.top_logprobs}
     schema = request.answer_schema
-    if schema and "choice" in schema:
-        body["structured_outputs"] = {"choice": schema["choice"]}
-    elif schema:
-        named = {"name": "answer", "schema": schema}
+    if schema and binding == "structured_outputs":
+        choice = schema.get("choice")
+        body["structured_outputs"] = {"choice": choice} if choice else {"json": schema}
+    elif schema and binding == "response_format":
+        named = {"name": "answer", "schema": _json_schema(schema)}
         body["response_format"] = {"type": "json_schema", "json_schema": named}
     return body
 
 
-def _reply(response: httpx.Response, latency_ms: float) -> Reply:
+def _json_schema(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {"type": "string", "enum": schema["choice"]} if "choice" in schema else schema
+
+
+def _reply(body: bytes) -> Reply:
     try:
-        document = response.json()
+        document = json.loads(body)
         choice = document["choices"][0]
-        text = choice["message"]["content"]
-        answer = calls.Answer(text or "", choice.get("finish_reason") or "unknown")
-    except (ValueError, LookupError, TypeError):
-        raise Refused("HTTP 200, but not a chat completion") from None
-    usage = document.get("usage") or {}
-    return Reply(
-        answer,
-        latency_ms,
-        usage.get("prompt_tokens"),
-        usage.get("completion_tokens"),
-        document.get("system_fingerprint"),
-    )
+        text = choice["message"]["content"] or ""
+        logprobs = (choice.get("logprobs") or {}).get("content")
+        usage = document.get("usage") or {}
+        tokens = usage.get("prompt_tokens"), usage.get("completion_tokens")
+        fingerprint = document.get("system_fingerprint")
+        finish_reason = choice.get("finish_reason") or "unknown"
+    except (ValueError, LookupError, TypeError, AttributeError):
+        raise Failed("HTTP 200, but not a chat completion") from None
+    return Reply(calls.Answer(str(text), finish_reason, logprobs), *tokens, fingerprint)
+
+
+def _error_type(body: bytes) -> str:
+    """The kind of error as the endpoint names it; its message may quote the request."""
+    try:
+        error = json.loads(body)
+        kind = (error.get("error") or error)["type"]
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return ""
+    return f" {kind}" if isinstance(kind, str) and kind.isidentifier() else ""
+
+
+def _seconds(header: str | None) -> float | None:
+    """Seconds from a Retry-After header: a number, or an HTTP date."""
+    if header is None:
+        return None
+    try:
+        return max(0.0, float(header))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(header).timestamp() - time.time())
+    except (TypeError, ValueError):
+        return None

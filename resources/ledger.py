@@ -1,13 +1,14 @@
 """The ledger of paid calls: one row per request that was ever answered, kept for good.
 
 Raw answers are stored before anything parses them. SQLite by default, PostgreSQL by URL; several
-processes may write at once. What a key is made of is `chillguard.calls.call_key`.
+processes may write at once. What a key is made of is `chillguard.calls.call_key`. Requests that
+could not be answered stand in the `quarantine` table until they are.
 """
 
 import datetime as dt
 import functools
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,21 +26,45 @@ CALLS = sa.Table(
     sa.Column("key", sa.String(64), primary_key=True),
     sa.Column("asset", sa.String, nullable=False, comment="asset that paid for the call"),
     sa.Column("role", sa.String, nullable=False),
+    sa.Column("run_id", sa.String, nullable=False, comment="run that paid for the call"),
     sa.Column("model", sa.String, nullable=False),
     sa.Column("revision", sa.String, nullable=False),
     sa.Column("repeat_index", sa.Integer, nullable=False),
     sa.Column("answer", sa.Text, comment="raw; null once taken down"),
     sa.Column("finish_reason", sa.String),
-    sa.Column("logprobs", sa.JSON),
+    sa.Column("logprobs", sa.JSON(none_as_null=True)),
     sa.Column("prompt_tokens", sa.Integer),
     sa.Column("completion_tokens", sa.Integer),
     sa.Column("latency_ms", sa.Float),
-    sa.Column("cost", sa.Float, comment="by the profile's price of the model; null = unpriced"),
+    sa.Column("cost", sa.Float, comment="by the price file; null = unpriced"),
     sa.Column("endpoint", sa.String, comment="scheme, host and path; never credentials"),
     sa.Column("fingerprint", sa.String, comment="observed; a change is drift"),
     sa.Column("answered_at", sa.DateTime(timezone=True), nullable=False),
     sa.Column("taken_down_at", sa.DateTime(timezone=True)),
     sa.Index("calls_by_asset", "asset", "role"),
+    sa.Index("calls_by_run", "run_id"),
+)
+QUARANTINE = sa.Table(
+    "quarantine",
+    _METADATA,
+    sa.Column("key", sa.String(64), primary_key=True, comment="ledger key of the first attempt"),
+    sa.Column("asset", sa.String, nullable=False),
+    sa.Column("role", sa.String, nullable=False),
+    sa.Column("model", sa.String, nullable=False),
+    sa.Column("row_id", sa.String, nullable=False, comment="row that asked"),
+    sa.Column("reason", sa.String, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("last_answer", sa.Text, comment="raw; null when none came"),
+    sa.Column("held", sa.Boolean, nullable=False, comment="not asked again until re-driven"),
+    sa.Column("drives", sa.Integer, nullable=False, comment="how often it was re-driven"),
+    sa.Column("quarantined_at", sa.DateTime(timezone=True), nullable=False),
+)
+BINDINGS = sa.Table(
+    "bindings",
+    _METADATA,
+    sa.Column("endpoint", sa.String, primary_key=True),
+    sa.Column("model", sa.String, primary_key=True),
+    sa.Column("binding", sa.String, nullable=False, comment="how the endpoint binds a schema"),
 )
 
 
@@ -54,6 +79,7 @@ class Call:
     key: str
     asset: str
     role: str
+    run_id: str
     model: str
     revision: str
     repeat_index: int
@@ -69,37 +95,138 @@ class Call:
     answered_at: dt.datetime = field(default_factory=_now)
 
 
+@dataclass(frozen=True)
+class Quarantined:
+    """A request that could not be answered."""
+
+    key: str
+    asset: str
+    role: str
+    model: str
+    row_id: str
+    reason: str
+    attempts: int
+    last_answer: str | None
+    held: bool = True
+    drives: int = 0
+    quarantined_at: dt.datetime = field(default_factory=_now)
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What calls came to."""
+
+    calls: int
+    tokens: int
+    cost: float
+
+
+@dataclass(frozen=True)
+class Averages:
+    """Means over answered calls."""
+
+    prompt_tokens: float
+    completion_tokens: float
+    latency_s: float
+
+
 class Ledger(dg.ConfigurableResource):
-    """The `calls` table at a SQLAlchemy URL."""
+    """The `calls` and `quarantine` tables at a SQLAlchemy URL."""
 
     url: str
 
     def answers(self, keys: Sequence[str]) -> dict[str, calls.Answer | None]:
         """Stored answers by key; None where the answer was taken down and may not be asked."""
-        found: dict[str, calls.Answer | None] = {}
-        columns = (CALLS.c.key, CALLS.c.answer, CALLS.c.finish_reason)
-        with _engine(self.url).connect() as connection:
-            for start in range(0, len(keys), _IN_BATCH):
-                wanted = CALLS.c.key.in_(keys[start : start + _IN_BATCH])
-                for row in connection.execute(sa.select(*columns).where(wanted)):
-                    stored = row.answer is not None
-                    found[row.key] = calls.Answer(row.answer, row.finish_reason) if stored else None
-        return found
+        columns = (CALLS.c.key, CALLS.c.answer, CALLS.c.finish_reason, CALLS.c.logprobs)
+        return {
+            row.key: None if row.answer is None else calls.Answer(*row[1:])
+            for row in self._among(sa.select(*columns), CALLS.c.key, keys)
+        }
 
     def add(self, answered: Iterable[Call]) -> None:
         """Commit answered calls in one transaction; a key that is there already stays as it is."""
-        rows = [asdict(call) for call in answered]
-        if rows:
-            with _engine(self.url).begin() as connection:
-                dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-                connection.execute(dialect.insert(CALLS).on_conflict_do_nothing(), rows)
+        self._insert(CALLS, [vars(call) for call in answered])
 
     def count(self) -> int:
         """Number of calls ever paid for."""
+        return self.spent().calls
+
+    def spent(self, **by: str) -> Spent:
+        """Calls, tokens and cost of the calls whose columns have these values."""
+        tokens = sa.func.coalesce(CALLS.c.prompt_tokens, 0) + sa.func.coalesce(
+            CALLS.c.completion_tokens, 0
+        )
+        query = sa.select(
+            sa.func.count(),
+            sa.func.coalesce(sa.func.sum(tokens), 0),
+            sa.func.coalesce(sa.func.sum(CALLS.c.cost), 0.0),
+        ).where(*(CALLS.c[name] == value for name, value in by.items()))
         with _engine(self.url).connect() as connection:
-            return int(
-                connection.execute(sa.select(sa.func.count()).select_from(CALLS)).scalar_one()
-            )
+            found = connection.execute(query).one()
+        return Spent(int(found[0]), int(found[1]), float(found[2]))
+
+    def averages(self, **by: str) -> Averages | None:
+        """Means of the calls whose columns have these values; None without any."""
+        columns = (CALLS.c.prompt_tokens, CALLS.c.completion_tokens, CALLS.c.latency_ms)
+        query = sa.select(*(sa.func.avg(column) for column in columns)).where(
+            *(CALLS.c[name] == value for name, value in by.items())
+        )
+        with _engine(self.url).connect() as connection:
+            found = connection.execute(query).one()
+        if found[2] is None:
+            return None
+        return Averages(float(found[0] or 0), float(found[1] or 0), float(found[2]) / 1000)
+
+    def quarantined(self, keys: Sequence[str]) -> dict[str, Quarantined]:
+        """Quarantined requests by key."""
+        rows = self._among(sa.select(QUARANTINE), QUARANTINE.c.key, keys)
+        return {row.key: Quarantined(**row._mapping) for row in rows}
+
+    def quarantine(self, rows: Iterable[Quarantined]) -> None:
+        """Record requests that could not be answered, or renew their records."""
+        records = [vars(row) for row in rows]
+        self.release(record["key"] for record in records)
+        self._insert(QUARANTINE, records)
+
+    def release(self, keys: Iterable[str]) -> None:
+        """Forget quarantined requests: they were answered."""
+        gone = list(keys)
+        with _engine(self.url).begin() as connection:
+            for start in range(0, len(gone), _IN_BATCH):
+                part = gone[start : start + _IN_BATCH]
+                connection.execute(sa.delete(QUARANTINE).where(QUARANTINE.c.key.in_(part)))
+
+    def redrive(self, asset: str | None = None) -> int:
+        """Let quarantined requests (of one asset, or all) be asked again; returns how many."""
+        update = sa.update(QUARANTINE).values(held=False, drives=QUARANTINE.c.drives + 1)
+        if asset:
+            update = update.where(QUARANTINE.c.asset == asset)
+        with _engine(self.url).begin() as connection:
+            return int(connection.execute(update).rowcount)
+
+    def binding(self, endpoint: str, model: str) -> str | None:
+        """How the endpoint binds a schema, if it was ever probed."""
+        where = (BINDINGS.c.endpoint == endpoint, BINDINGS.c.model == model)
+        with _engine(self.url).connect() as connection:
+            found = connection.execute(sa.select(BINDINGS.c.binding).where(*where)).scalar()
+        return None if found is None else str(found)
+
+    def save_binding(self, endpoint: str, model: str, binding: str) -> None:
+        """Remember what a probe found."""
+        row = {"endpoint": endpoint, "model": model, "binding": binding}
+        self._insert(BINDINGS, [row])
+
+    def _insert(self, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        if rows:
+            with _engine(self.url).begin() as connection:
+                dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+                connection.execute(dialect.insert(table).on_conflict_do_nothing(), rows)
+
+    def _among(self, query: Any, column: Any, keys: Sequence[str]) -> Iterable[Any]:
+        with _engine(self.url).connect() as connection:
+            for start in range(0, len(keys), _IN_BATCH):
+                part = column.in_(keys[start : start + _IN_BATCH])
+                yield from connection.execute(query.where(part))
 
 
 @functools.cache

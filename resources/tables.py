@@ -58,6 +58,20 @@ class ParquetTables(dg.UPathIOManager):
             ) from None
 
 
+class Tables(dg.ConfigurableResource):
+    """Reading tables outside the lineage: as the last run left them."""
+
+    folder: str
+
+    def read(self, *key: str) -> pa.Table | None:
+        """The table of an asset key, or None if it has not been made."""
+        path = UPath(self.folder, *key, _PART)
+        if not path.exists():
+            return None
+        with path.open("rb") as file:
+            return pq.read_table(file)
+
+
 class TablesIOManager(dg.ConfigurableIOManagerFactory):
     """The IO manager of every asset; `folder` may be any fsspec URL."""
 

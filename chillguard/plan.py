@@ -1,0 +1,117 @@
+"""The refresh plan: what a run would ask, found out by going through the lineage without asking.
+
+Runs the domain functions of every stage over the current inputs with an `ask` that only counts. A
+call that was never answered makes no rows, so what would follow from its answer is estimated: one
+vote per juror for every prompt that it may bring.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from chillguard import (
+    annotation,
+    calls,
+    cleaning,
+    keywords,
+    labeling,
+    rewriting,
+    synthesis,
+    translation,
+)
+from chillguard.settings import Settings
+from chillguard.taxonomy import Taxonomy
+
+AskFor = Callable[[str], calls.Ask]
+Nearest = Callable[[Sequence[synthesis.Query]], tuple[list[list[str]], Mapping[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a run starts from: files as read, the keyword pool, earlier releases, the index.
+
+    `nearest` gives, per query, the ids of the nearest posts, and all posts by id.
+    """
+
+    taxonomy: Taxonomy
+    seeds: pa.Table
+    pool: pa.Table
+    real: pa.Table
+    public: pa.Table
+    released: frozenset[str]
+    jurors: Sequence[str]
+    nearest: Nearest
+    translate: Callable[[Sequence[str]], list[str]]
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """One line of the plan: calls of one role in one stage."""
+
+    asset: str
+    role: str
+    model: str
+    new: int
+    known: int
+    follow_up: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost: float | None
+    hours: float | None
+
+
+def dry_run(inputs: Inputs, settings: Settings, ask_for: AskFor) -> int:
+    """Go through all stages with counting asks; returns how many prompts may come on top."""
+    known, config = inputs.taxonomy, settings
+    pool = keywords.expand(
+        inputs.pool, inputs.seeds, known, config.keywords, ask_for("expanded_keywords")
+    )
+    rag = _rag(inputs, pool, settings, ask_for("synthesized_prompts"))
+    annotated = annotation.annotate(
+        inputs.real, inputs.jurors, known, config.labeling, ask_for("annotated_prompts")
+    )
+    slots = rewriting.slots(annotated, known, config.rewriting)
+    requests = rewriting.requests(slots, config.rewriting)
+    outcomes = ask_for("rewritten_prompts")("rewriter", requests, rewriting.parse)
+    rewritten = rewriting.rows(slots, outcomes)
+    rows = translation.candidates((rag, annotated, rewritten, inputs.public), config.translation)
+    english = translation.english(rows)
+    texts = inputs.translate([row["text"] for row in english])
+    candidates = translation.translated(rows, english, texts)
+    clean = cleaning.clean(candidates, inputs.released, config.cleaning)
+    _jury(clean, inputs, settings, ask_for)
+    return _unasked(rag) + _unasked(rewritten)
+
+
+def _rag(inputs: Inputs, pool: pa.Table, settings: Settings, ask: calls.Ask) -> pa.Table:
+    queries = synthesis.queries(pool, inputs.taxonomy, settings.synthesis)
+    nearest, posts = inputs.nearest(queries)
+    drawn = synthesis.draws(queries, nearest, posts, settings.synthesis)
+    requests = synthesis.requests(drawn, inputs.taxonomy, settings.synthesis)
+    return synthesis.rows(drawn, list(ask("synthesizer", requests, synthesis.parse)))
+
+
+def _jury(clean: pa.Table, inputs: Inputs, settings: Settings, ask_for: AskFor) -> None:
+    prompts = labeling.to_judge(clean)
+    tables = []
+    for juror in inputs.jurors:
+        requests = labeling.vote_requests(prompts, inputs.taxonomy, settings.labeling)
+        outcomes = ask_for(f"jury_votes/{juror}")(juror, requests, labeling.parse_vote)
+        tables.append(labeling.vote_rows(outcomes, juror, juror))
+    cast = labeling.by_prompt(tables)
+    unasked = {
+        row["prompt_id"] for t in tables for row in t.to_pylist() if row["reason"] == UNASKED
+    }
+    settled = [row for row in prompts if row["prompt_id"] not in unasked]
+    ask = ask_for("labeled_prompts")
+    labeling.rule(settled, cast, inputs.taxonomy, settings.labeling, ask)
+
+
+def _unasked(table: pa.Table) -> int:
+    rows = table.select(["drop_reason", "drop_evidence"]).to_pylist()
+    return sum(row["drop_evidence"] == UNASKED for row in rows)
+
+
+UNASKED = "not asked yet"

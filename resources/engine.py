@@ -1,0 +1,338 @@
+"""The request engine: a stream of requests in, a stream of answers out, bounded in memory.
+
+One event loop over a few endpoints: sends as many requests as the limiters allow, tries again what
+may pass, commits answers to the ledger in groups before anybody reads them. What an answer means
+and which requests there are is `resources.llm`.
+"""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from chillguard import calls
+from resources import chat
+from resources.backpressure import Breaker, Limiter
+
+_COMMIT_WITHIN_S = 0.04
+_POLL_QUEUE_S = 1.0
+_TICK_S = 0.25
+_PAUSE_S = 0.02
+_BACKOFF_S = 0.25
+_MAX_BACKOFF_S = 8.0
+# An endpoint that is up but always says 429 must not hold a row for ever.
+_MAX_OVERLOADS = 60
+
+
+class Stopped(Exception):
+    """The engine stopped in good order; its text says why. Everything answered is committed."""
+
+
+@dataclass
+class Endpoint:
+    """One endpoint of a role, and what is known of it."""
+
+    url: str
+    wire: chat.Wire
+    limiter: Limiter
+    binding: chat.Binding | None
+    breaker: Breaker = field(default_factory=Breaker)
+    has_metrics: bool = True
+    probed: bool = False
+
+    def has_room(self, now: float) -> bool:
+        """Whether a request may be sent to it now: not before its probe has come back."""
+        return (
+            self.binding is not None
+            and self.limiter.has_room
+            and self.breaker.allows(now, self.limiter.in_flight)
+        )
+
+    def wants_probe(self, now: float) -> bool:
+        """Whether it must be found out how the endpoint binds a schema."""
+        idle = self.limiter.in_flight == 0
+        return self.binding is None and idle and self.breaker.allows(now, 0)
+
+
+@dataclass
+class Item:
+    """One request on its way."""
+
+    key: str
+    request: calls.ChatRequest
+    repeat: int
+    tag: Any = None
+    attempts: int = 0
+    overloads: int = 0
+
+
+@dataclass(frozen=True)
+class Answered:
+    """An item that was answered: what came, from where, after how many milliseconds."""
+
+    item: Item
+    reply: chat.Reply
+    url: str
+    latency_ms: float
+
+
+@dataclass(frozen=True)
+class GivenUp:
+    """An item that cannot be answered, and why."""
+
+    item: Item
+    reason: str
+
+
+class Engine:
+    """Sends items to the endpoints of one model.
+
+    `book` is told of each answer at once and says whether more may be sent; `commit` is called with
+    groups of answers before they are handed on.
+
+    `attempts` bounds failures per item; `give_up_after_s` is how long all endpoints may be down.
+    """
+
+    def __init__(
+        self,
+        endpoints: Sequence[Endpoint],
+        model: str,
+        book: Callable[[Answered], bool],
+        commit: Callable[[list[Answered]], None],
+        attempts: int,
+        give_up_after_s: float,
+    ) -> None:
+        self.errors: Counter[str] = Counter()
+        self._endpoints = endpoints
+        self._model = model
+        self._book = book
+        self._commit = commit
+        self._attempts = attempts
+        self._give_up_after_s = give_up_after_s
+        self._ready: deque[Item] = deque()
+        self._uncommitted: list[Answered] = []
+        self._done: list[Answered | GivenUp] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._waiting = 0
+        self._flush_due = False
+        self._wake = asyncio.Event()
+        self._failure: BaseException | None = None
+        self._closed = False
+        self._polled_at = 0.0
+        self._left_at = time.monotonic()
+        self._resumed_at = self._left_at
+
+    @property
+    def capacity(self) -> int:
+        """How many items are worth having on hand."""
+        return 2 * sum(max(1, int(e.limiter.limit)) for e in self._endpoints)
+
+    @property
+    def on_hand(self) -> int:
+        """Items that were put in and have not come out."""
+        return len(self._ready) + self._waiting + len(self._tasks) + len(self._uncommitted)
+
+    @property
+    def in_flight(self) -> int:
+        """Items sent and not yet committed."""
+        return len(self._tasks) + len(self._uncommitted)
+
+    def put(self, items: Sequence[Item]) -> None:
+        """Take items; must be called from the loop's thread while the loop is not running."""
+        self._ready.extend(items)
+
+    async def results(self) -> list[Answered | GivenUp]:
+        """What came out since the last call; waits for at least one unless nothing is on hand.
+
+        Raises `Stopped` when all endpoints are down or a key is not accepted.
+        """
+        now = time.monotonic()
+        if now - self._left_at > _PAUSE_S:
+            self._resumed_at = now
+        while not self._done and self.on_hand:
+            self._pump()
+            await self._poll_queues()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), self._pause())
+            self._wake.clear()
+            self._raise_if_stopped()
+        done, self._done = self._done, []
+        self._left_at = time.monotonic()
+        return done
+
+    async def close(self) -> None:
+        """Abort what is in flight and commit what was answered."""
+        self._closed = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._flush_now()
+        for endpoint in self._endpoints:
+            await endpoint.wire.close()
+
+    async def drain(self) -> None:
+        """Send nothing more, wait for what is in flight, commit it."""
+        self._closed = True
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+        self._flush_now()
+
+    def _pump(self) -> None:
+        now = time.monotonic()
+        for unbound in self._endpoints:
+            if unbound.wants_probe(now):
+                unbound.limiter.in_flight += 1
+                self._start(self._probe(unbound))
+        while self._ready and not self._closed and (endpoint := self._pick(now)):
+            item = self._ready.popleft()
+            endpoint.limiter.in_flight += 1
+            self._start(self._send(item, endpoint))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    async def _probe(self, endpoint: Endpoint) -> None:
+        try:
+            endpoint.binding = await chat.probe(endpoint.wire, self._model)
+            endpoint.probed = True
+        except chat.Forbidden as failure:
+            self._failure = _not_accepted(endpoint, str(failure))
+        except chat.Failure as failure:
+            self.errors[str(failure)] += 1
+            endpoint.breaker.failed(time.monotonic(), str(failure))
+        finally:
+            endpoint.limiter.in_flight -= 1
+
+    def _pause(self) -> float:
+        """Seconds until something may have changed: an endpoint's pause ends, or the next look."""
+        now = time.monotonic()
+        ends = [e.breaker.retry_at - now for e in self._endpoints if e.breaker.retry_at > now]
+        return min(_TICK_S, *ends) if ends and self._ready else _TICK_S
+
+    def _pick(self, now: float) -> Endpoint | None:
+        if len(self._endpoints) == 1:
+            only = self._endpoints[0]
+            return only if only.has_room(now) else None
+        free = [e for e in self._endpoints if e.has_room(now)]
+        return min(free, key=lambda e: e.limiter.in_flight / e.limiter.limit, default=None)
+
+    async def _send(self, item: Item, endpoint: Endpoint) -> None:
+        sent_at = time.monotonic()
+        try:
+            binding = endpoint.binding or "prompt"
+            reply = await chat.ask(endpoint.wire, self._model, item.request, binding)
+        except chat.Failure as failure:
+            self._failed(item, endpoint, failure)
+        else:
+            now = time.monotonic()
+            endpoint.breaker.succeeded()
+            # While the caller works the loop stands still, and that is not the engine's latency.
+            measured = now - sent_at if sent_at >= self._resumed_at else None
+            endpoint.limiter.succeeded(measured)
+            self._answered(Answered(item, reply, endpoint.url, (now - sent_at) * 1000))
+        finally:
+            endpoint.limiter.in_flight -= 1
+
+    def _failed(self, item: Item, endpoint: Endpoint, failure: chat.Failure) -> None:
+        now = time.monotonic()
+        reason = str(failure)
+        self.errors[reason] += 1
+        match failure:
+            case chat.Refused():
+                endpoint.breaker.succeeded()
+                self._done.append(GivenUp(item, f"rejected: {reason}"))
+                return
+            case chat.Forbidden():
+                self._failure = _not_accepted(endpoint, reason)
+                return
+            case chat.Overloaded():
+                endpoint.limiter.overloaded()
+                item.overloads += 1
+                if failure.retry_after_s:
+                    endpoint.breaker.paused(now + failure.retry_after_s)
+                if reason.startswith("time-out"):
+                    item.attempts += 1
+            case _:
+                item.attempts += 1
+        if not isinstance(failure, chat.Overloaded) or failure.retry_after_s is None:
+            endpoint.breaker.failed(now, reason)
+        told = failure.retry_after_s if isinstance(failure, chat.Overloaded) else None
+        self._try_again(item, endpoint, reason, told)
+
+    def _try_again(
+        self, item: Item, endpoint: Endpoint, reason: str, retry_after_s: float | None
+    ) -> None:
+        if endpoint.breaker.down_since is not None:
+            # The endpoint is at fault, not this item.
+            item.attempts = item.overloads = 0
+        if item.attempts >= self._attempts or item.overloads >= _MAX_OVERLOADS:
+            self._done.append(GivenUp(item, f"gave up: {reason}"))
+            return
+        tries = item.attempts + item.overloads
+        pause = retry_after_s or min(_MAX_BACKOFF_S, _BACKOFF_S * 2 ** min(tries, 8))
+        pause *= random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries, guards no secret
+        self._waiting += 1
+        asyncio.get_running_loop().call_later(pause, self._back, item)
+
+    def _back(self, item: Item) -> None:
+        self._waiting -= 1
+        self._ready.appendleft(item)
+        self._pump()
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            self._failure = error
+        self._pump()
+        if self._done or self._failure or not self.on_hand:
+            self._wake.set()
+
+    def _answered(self, answered: Answered) -> None:
+        self._closed |= not self._book(answered)
+        self._uncommitted.append(answered)
+        if not self._flush_due:
+            self._flush_due = True
+            asyncio.get_running_loop().call_later(_COMMIT_WITHIN_S, self._flush_now)
+
+    def _flush_now(self) -> None:
+        self._flush_due = False
+        answered, self._uncommitted = self._uncommitted, []
+        if answered:
+            try:
+                self._commit(answered)
+            except BaseException as error:
+                self._failure = error
+            self._done += answered
+        self._wake.set()
+
+    def _raise_if_stopped(self) -> None:
+        if self._failure:
+            raise self._failure
+        now = time.monotonic()
+        down = [e.breaker.down_for(now) for e in self._endpoints]
+        if min(down) > self._give_up_after_s:
+            told = ", ".join(
+                f"{chat.without_credentials(e.url)} ({e.breaker.reason})" for e in self._endpoints
+            )
+            raise Stopped(f"no endpoint has answered for {min(down):.0f} s: {told}")
+
+    async def _poll_queues(self) -> None:
+        now = time.monotonic()
+        if now - self._polled_at < _POLL_QUEUE_S:
+            return
+        self._polled_at = now
+        for endpoint in self._endpoints:
+            if endpoint.has_metrics and endpoint.breaker.down_since is None:
+                waiting = await endpoint.wire.queue_length()
+                endpoint.has_metrics = waiting is not None
+                endpoint.limiter.queued(waiting or 0)
+
+
+def _not_accepted(endpoint: Endpoint, reason: str) -> Stopped:
+    return Stopped(f"endpoint {chat.without_credentials(endpoint.url)}: {reason}")

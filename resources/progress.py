@@ -1,0 +1,91 @@
+"""What the calls of one asset come to, and telling it while they run."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+_TELL_EVERY_S = 5.0
+
+
+@dataclass
+class Usage:
+    """Totals over the calls of one asset; refusals are counted by model, failures by reason."""
+
+    paid: int = 0
+    from_ledger: int = 0
+    quarantined: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost: float = 0.0
+    seconds: float = 0.0
+    reasons: Counter[str] = field(default_factory=Counter)
+    refusals: Counter[str] = field(default_factory=Counter)
+    errors: Counter[str] = field(default_factory=Counter)
+
+    def paid_for(self, prompt_tokens: int, completion_tokens: int, cost: float) -> None:
+        """Count one paid call."""
+        self.paid += 1
+        self.prompt_tokens += prompt_tokens
+        self.completion_tokens += completion_tokens
+        self.cost += cost
+
+
+class Progress:
+    """Tells rate, ETA, tokens, money and errors of the running role through `tell`."""
+
+    def __init__(self, asset: str, tell: Callable[[str], None]) -> None:
+        self.usage = Usage()
+        self._asset = asset
+        self._tell = tell
+        self._role = ""
+        self._total: int | None = None
+        self._done = self._paid_before = 0
+        self._began_at = self._told_at = time.monotonic()
+        self._errors_before: Counter[str] = Counter()
+
+    def begin(self, role: str, total: int | None) -> None:
+        """A role begins to be asked, for `total` outcomes if that is known."""
+        self._role, self._total, self._done = role, total, 0
+        self._paid_before = self.usage.paid
+        self._began_at = self._told_at = time.monotonic()
+        self._errors_before = self.usage.errors.copy()
+
+    def outcome(self, reason: str | None, model: str) -> None:
+        """Count one outcome; `reason` says why there is no value."""
+        self._done += 1
+        if reason:
+            self.usage.quarantined += 1
+            self.usage.reasons[reason] += 1
+            self.usage.refusals[model] += reason == "refusal"
+
+    def tick(self, errors: Mapping[str, int]) -> None:
+        """Tell how far it is, every few seconds."""
+        self.usage.errors = self._errors_before + Counter(errors)
+        if time.monotonic() - self._told_at > _TELL_EVERY_S:
+            self._tell(self._line())
+
+    def end(self) -> None:
+        """Tell what it came to."""
+        self.usage.seconds += time.monotonic() - self._began_at
+        if self._done:
+            self._tell(self._line())
+
+    def _line(self) -> str:
+        self._told_at = time.monotonic()
+        elapsed = max(1e-9, self._told_at - self._began_at)
+        paid = self.usage.paid - self._paid_before
+        share = f" of {self._total:,}" if self._total is not None else ""
+        parts = [
+            f"{self._asset}: {self._role}: {self._done:,}{share} done, {paid:,} calls paid",
+            f"{self._done / elapsed:,.0f}/s",
+        ]
+        if self._total and 0 < self._done < self._total:
+            parts.append(f"ETA {(self._total - self._done) * elapsed / self._done:,.0f} s")
+        if paid:
+            tokens = self.usage.prompt_tokens + self.usage.completion_tokens
+            parts.append(f"{tokens:,} tokens, cost {self.usage.cost:,.2f}")
+        if self.usage.errors:
+            counts = ", ".join(f"{kind} {n:,}" for kind, n in self.usage.errors.most_common(4))
+            parts.append(f"errors: {counts}")
+        return ", ".join(parts)
