@@ -113,7 +113,7 @@ def spent(usage: Usage | None) -> dict[str, Any]:
         "refusals_by_model": +usage.refusals,
         "errors_by_kind": usage.errors,
     }
-    return found | {name: _table(tally, name) for name, tally in tables.items() if tally}
+    return found | {name: _table(tally, "reason") for name, tally in tables.items() if tally}
 
 
 def plan_metadata(stages: Sequence[StagePlan]) -> dict[str, Any]:

@@ -23,13 +23,17 @@ def real_rows(records: Iterable[Mapping[str, Any]]) -> pa.Table:
     """
     rows: list[Row] = []
     first: dict[str, Row] = {}
+    disputed: set[str] = set()
     times: dict[str, int] = {}
     for record in records:
         row = _born("real", record, times)
         kept = first.get(row["text_hash"])
         if row.get("drop_reason") is None and kept:
             evidence = f"same text as {kept['prompt_id']}"
-            if row["source_label"] != kept["source_label"]:
+            if kept["prompt_id"] not in disputed and kept["source_label"] is None:
+                kept |= {name: row[name] for name in _LABEL_COLUMNS}
+            elif row["source_label"] and row["source_label"] != kept["source_label"]:
+                disputed.add(kept["prompt_id"])
                 kept |= dict.fromkeys(_LABEL_COLUMNS)
                 evidence += ", label differs"
             row |= {"drop_reason": "duplicate", "drop_evidence": evidence}

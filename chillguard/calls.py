@@ -104,7 +104,7 @@ def call_key(model: str, revision: str, request: ChatRequest, repeat: int) -> st
         sort_keys=True,
         separators=(",", ":"),
     )
-    return hashlib.sha256(form.encode("utf-8")).hexdigest()
+    return hashlib.sha256(form.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def parse_json(answer: Answer) -> dict[str, Any]:
@@ -113,7 +113,10 @@ def parse_json(answer: Answer) -> dict[str, Any]:
         raise Unreadable("cut off at max_tokens")
     try:
         value = json.loads(answer.text)
-    except ValueError:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        raise Unreadable("JSON with a lone surrogate") from None
+    except (ValueError, RecursionError):
         raise Unreadable("not JSON") from None
     if not isinstance(value, dict):
         raise Unreadable("JSON, but not an object")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from chillguard import identity, matching, near_duplicates, personal_data, schema
 
@@ -25,15 +25,15 @@ class CleaningConfig(BaseModel):
     min_chars: int = 5
     max_chars: int = 1000
     min_distinct_chars: int = 3
-    duplicate_threshold: float = 0.7
-    leak_threshold: float = 0.7
+    duplicate_threshold: float = Field(0.7, gt=0.0, lt=1.0)
+    leak_threshold: float = Field(0.7, gt=0.0, lt=1.0)
     shingles: near_duplicates.NearDuplicateConfig = near_duplicates.NearDuplicateConfig()
 
 
 def clean(candidates: pa.Table, released: Collection[str], config: CleaningConfig) -> pa.Table:
     """The `clean_prompts` table: every kept candidate, dropped or not.
 
-    `released` are the ids of all earlier releases: a released row is never a duplicate.
+    `released` are the ids of all earlier releases, which take precedence.
     """
     rows: list[Row] = [row for row in candidates.to_pylist() if row["drop_reason"] is None]
     for row in rows:
@@ -70,38 +70,40 @@ class _Survivors:
     def losers(self) -> Iterable[tuple[Row, str, str]]:
         """Each row that goes, with its reason and the kept twin."""
         for i, row in enumerate(self._rows):
-            twin = self._stored.get((row["family_id"], row["text"]))
-            equal = self._foreign(i, self._matched.get(row["match_text"], ()))
-            if twin is None and equal:
-                twin = min(equal, key=lambda j: (self._later(i, j), self._rows[j]["prompt_id"]))
-            if twin is not None:
-                yield row, "duplicate", self._evidence(twin, 1.0)
-                continue
-            near = self._near(i)
-            if near:
-                yield row, "near_duplicate", self._evidence(*near)
-                continue
-            self._keep(i)
+            twin = self._twin(i)
+            if twin is None:
+                self._keep(i)
+            else:
+                j, score = twin
+                reason = "near_duplicate" if score < 1.0 else "duplicate"
+                yield row, reason, f"twin={self._rows[j]['prompt_id']} jaccard={score:.3f}"
 
-    def _near(self, i: int) -> tuple[int, float] | None:
+    def _twin(self, i: int) -> tuple[int, float] | None:
+        row = self._rows[i]
+        own = self._stored.get((row["family_id"], row["text"]))
+        if own is not None:
+            return own, 1.0
+        found = [(j, 1.0) for j in self._foreign(i, self._matched.get(row["match_text"], ()))]
+        # A twin that precedes by birth is named before one that only precedes by having been
+        # released: so a run after the release names the same twin as the run that made it.
+        return min(
+            [*found, *self._near(i)],
+            key=lambda pair: (self._later(i, pair[0]), -pair[1], self._rows[pair[0]]["prompt_id"]),
+            default=None,
+        )
+
+    def _near(self, i: int) -> list[tuple[int, float]]:
         numbers = [int(n) for n in self._buckets[i] if n >= 0]
         if not numbers:
-            return None
-        mine = self._shingles[i] = matching.shingles(
-            self._rows[i]["match_text"], self._config.shingles.shingle
-        )
+            return []
+        row = self._rows[i]
+        size, threshold = self._config.shingles.shingle, self._config.duplicate_threshold
+        mine = self._shingles[i] = matching.shingles(row["match_text"], size)
         candidates = {j for number in numbers for j in self._members.get(number, ())}
         scored = [
             (j, matching.jaccard(mine, self._shingles[j])) for j in self._foreign(i, candidates)
         ]
-        close = [(j, s) for j, s in scored if s >= self._config.duplicate_threshold]
-        # A twin that precedes by birth is named before one that only precedes by having been
-        # released: so a run after the release names the same twin as the run that made it.
-        return min(
-            close,
-            key=lambda pair: (self._later(i, pair[0]), -pair[1], self._rows[pair[0]]["prompt_id"]),
-            default=None,
-        )
+        return [(j, score) for j, score in scored if score >= threshold]
 
     def _keep(self, i: int) -> None:
         row = self._rows[i]
@@ -117,9 +119,6 @@ class _Survivors:
 
     def _later(self, i: int, j: int) -> bool:
         return _base_order(self._rows[j]) > _base_order(self._rows[i])
-
-    def _evidence(self, j: int, score: float) -> str:
-        return f"twin={self._rows[j]['prompt_id']} jaccard={score:.3f}"
 
 
 def leaks(

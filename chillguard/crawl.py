@@ -36,17 +36,20 @@ def posts(
     A text that a source holds twice is kept once. Where the records name no id, the position
     among equal texts stands in for it.
     """
-    known = [(row["zh"], row["en"].lower(), row["keyword_id"]) for row in keywords.to_pylist()]
+    known = [
+        (row["zh"].lower(), row["en"].lower(), row["keyword_id"]) for row in keywords.to_pylist()
+    ]
     rows: list[Row] = []
     seen: dict[str, str] = {}
-    times: dict[str, int] = {}
+    times: dict[tuple[str, str], int] = {}
     for record in records:
         admitted = intake.admit(record["text"])
         key = identity.post_id(admitted.text or admitted.text_hash)
-        times[key] = times.get(key, -1) + 1
+        native = record.get("id") or key
+        times[key, native] = times.get((key, native), -1) + 1
         row: Row = {
             "post_id": key,
-            "native_id": record.get("id") or f"{key}-{times[key]}",
+            "native_id": _numbered(native, times[key, native], own=bool(record.get("id"))),
             "source": source,
             "url": record.get("url"),
             "text": admitted.text,
@@ -76,6 +79,11 @@ def _drop(
     if row["lang"] not in config.languages:
         return "language", f"detected {row['lang']}"
     return None, None
+
+
+def _numbered(native: str, time: int, own: bool) -> str:
+    """A source's own id the first time; otherwise with the number of its repetition."""
+    return native if own and not time else f"{native}-{time}"
 
 
 def _keyword(text: str, known: Iterable[tuple[str, str, str]]) -> str | None:

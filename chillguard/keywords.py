@@ -84,7 +84,9 @@ def parse(answer: calls.Answer) -> list[tuple[str, str]]:
     entries = calls.parse_json(answer).get("keywords")
     if not isinstance(entries, list):
         raise calls.Unreadable("no list under `keywords`")
-    pairs = [(str(e.get("zh", "")), str(e.get("en", ""))) for e in entries if isinstance(e, dict)]
+    pairs: list[tuple[Any, Any]] = [
+        (entry.get("zh"), entry.get("en")) for entry in entries if isinstance(entry, dict)
+    ]
     return [(zh.strip(), en.strip()) for zh, en in pairs if _is_term(zh) and _is_term(en)]
 
 
@@ -155,8 +157,8 @@ def _size(rows: Iterable[Row], code: str) -> int:
     return sum(row["micro_category"] == code for row in rows)
 
 
-def _is_term(value: str) -> bool:
-    return 0 < len(value.strip()) <= 40
+def _is_term(value: Any) -> bool:
+    return isinstance(value, str) and 0 < len(value.strip()) <= 40
 
 
 _TERM = {"type": "string", "minLength": 1, "maxLength": 40}

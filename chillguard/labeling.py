@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from chillguard import calls, probabilities, schema
 from chillguard.taxonomy import Taxonomy
@@ -25,7 +25,7 @@ class LabelingConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    quorum: int = 3
+    quorum: int = Field(3, ge=1)
     sampling: calls.Sampling = calls.Sampling(temperature=0.0, max_tokens=16, top_logprobs=5)
 
 

@@ -22,8 +22,7 @@ def _to_simplified() -> Any:
 def match_text(text: str) -> str:
     """NFKC, lower case, simplified; spaces, punctuation, emoji and invisible characters gone."""
     folded = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)).lower()
-    simplified = str(_to_simplified().convert(folded))
-    return _NOT_WORD.sub("", simplified)
+    return str(_to_simplified().convert(_NOT_WORD.sub("", folded)))
 
 
 def shingles(match: str, size: int) -> set[str]:

@@ -2,8 +2,8 @@
 
 A label may be spelled in several tokens, and two labels may share their first ones: at each
 position the alternatives that only one label can still begin with count for that label, the shared
-ones are followed. Engines report probabilities before their constraint is applied, so the result is
-normalised over the labels.
+ones are followed. Some engines report probabilities before their constraint is applied, some after
+it, so the result is normalised over the labels.
 """
 
 import math

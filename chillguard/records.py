@@ -131,6 +131,8 @@ def _wanted(columns: Mapping[str, Any], where: Mapping[str, list[str]]) -> bool:
 def _fault(field: str, value: Any, source: SourceConfig, codes: frozenset[str]) -> str | None:
     if value is _MISSING:
         return "column is missing"
+    if isinstance(value, str) and not _is_text(value):
+        return "holds a lone surrogate"
     if field == "text":
         return _text_fault(value)
     if value is None:
@@ -153,13 +155,15 @@ def _shown(value: Any) -> str:
 def _text_fault(value: Any) -> str | None:
     if not isinstance(value, str):
         return f"text is {type(value).__name__}, not a string"
-    if not value.strip():
-        return "text is empty"
+    return None if value.strip() else "text is empty"
+
+
+def _is_text(value: str) -> bool:
     try:
         value.encode("utf-8")
     except UnicodeEncodeError:
-        return "text holds a lone surrogate"
-    return None
+        return False
+    return True
 
 
 def _nothing_good(source: SourceConfig, row: Parsed, reject: Reject) -> str:

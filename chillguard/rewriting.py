@@ -119,7 +119,7 @@ def _row(slot: Slot, outcome: calls.Outcome[str] | None) -> Row:
         text: str | None = transforms.TRANSFORMS[str(method.transform)](source["text"])
         lang = source["lang"]
     else:
-        text, lang = outcome.value, None
+        text, lang = outcome.value and outcome.value.strip(), None
     if text is None and outcome:
         drop = {"drop_reason": "quarantined", "drop_evidence": outcome.reason}
     elif text == source["text"]:

@@ -8,7 +8,7 @@ import functools
 
 from pydantic import BaseModel, ConfigDict
 
-from chillguard import taxonomy
+from chillguard import matching, taxonomy
 
 
 class ScreeningRule(BaseModel):
@@ -31,7 +31,22 @@ def rules() -> tuple[ScreeningRule, ...]:
     return tuple(ScreeningRule.model_validate(rule) for rule in taxonomy.packaged("screening.yaml"))
 
 
+@functools.cache
+def _folded_rules() -> tuple[ScreeningRule, ...]:
+    return tuple(
+        rule.model_copy(
+            update={
+                "all_of": tuple(tuple(map(matching.match_text, group)) for group in rule.all_of)
+            }
+        )
+        for rule in rules()
+    )
+
+
 def screen(text: str) -> str | None:
-    """The id of the first rule that stops the text, or None."""
-    lowered = text.lower()
-    return next((rule.id for rule in rules() if rule.stops(lowered)), None)
+    """The id of the first rule that stops the text, as written or as compared; or None."""
+    lowered, folded = text.lower(), matching.match_text(text)
+    for rule, folded_rule in zip(rules(), _folded_rules(), strict=True):
+        if rule.stops(lowered) or folded_rule.stops(folded):
+            return rule.id
+    return None

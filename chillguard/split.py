@@ -38,10 +38,15 @@ def over_cap(rows: Iterable[Row], released: Collection[str], config: SplitConfig
     by_stratum: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         by_stratum[stratum(row)].append(row)
-    n_unsafe = sum(len(group) for name, group in by_stratum.items() if name != "safe")
+    most = config.max_per_category
+    n_unsafe = sum(
+        len(group) if most is None else min(most, len(group))
+        for name, group in by_stratum.items()
+        if name != "safe"
+    )
     over: list[Row] = []
     for name, group in by_stratum.items():
-        cap: float | None = config.max_per_category
+        cap: float | None = most
         if name == "safe":
             cap = None if config.safe_ratio is None else config.safe_ratio * n_unsafe
         if cap is not None:

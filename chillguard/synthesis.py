@@ -109,7 +109,7 @@ def parse(answer: calls.Answer) -> dict[int, str]:
     for entry in entries:
         source = entry.get("source") if isinstance(entry, dict) else None
         prompt = entry.get("prompt") if isinstance(entry, dict) else None
-        if isinstance(source, int) and isinstance(prompt, str) and prompt.strip():
+        if type(source) is int and isinstance(prompt, str) and prompt.strip():
             found.setdefault(source, prompt.strip())
     return found
 

@@ -16,6 +16,7 @@ from chillguard.settings import Settings
 
 SHIPPED = Path(__file__).parent / "profiles"
 _MAX_DEPTH = 8
+_ROLES = frozenset({"expander", "synthesizer", "rewriter", "tie_breaker", "categorizer"})
 
 
 class ProfileError(ValueError):
@@ -92,21 +93,21 @@ class Profile(_Part):
 
     @model_validator(mode="after")
     def _is_complete(self) -> "Profile":
-        missing = {"expander", "synthesizer", "rewriter", "tie_breaker", "categorizer"} - set(
-            self.roles
-        )
+        missing, strange = _ROLES - set(self.roles), sorted(set(self.roles) - _ROLES)
         if missing:
             raise ValueError(f"no model is bound to role {', '.join(sorted(missing))}")
+        if strange:
+            raise ValueError(f"there is no role {strange[0]!r}; roles are {sorted(_ROLES)}")
         if len(self.jurors) < self.settings.labeling.quorum:
             raise ValueError(
                 f"{len(self.jurors)} jurors can never give a quorum of "
                 f"{self.settings.labeling.quorum}"
             )
-        names = [source.name for source in self.posts]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        strange = [name for name in names if not name.isidentifier()]
-        if twice or strange:
-            raise ValueError(f"source names must be unique identifiers: {(twice or strange)[0]!r}")
+        for sources in (self.posts, self.real_prompts, self.public_prompts):
+            names = [source.name for source in sources]
+            bad = [n for n in names if names.count(n) > 1 or not (n.isascii() and n.isidentifier())]
+            if bad:
+                raise ValueError(f"source names must be unique ASCII identifiers: {bad[0]!r}")
         return self
 
     def ledger_url(self, folder: Path) -> str:
@@ -193,7 +194,7 @@ def _find(name: str, folder: Path) -> Path:
 def _merged(path: Path, depth: int) -> dict[str, Any]:
     try:
         document = yaml.safe_load(path.read_text("utf-8"))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ProfileError(f"profile {path} is not YAML: {error}") from None
     if not isinstance(document, dict) or depth > _MAX_DEPTH:
         raise ProfileError(f"profile {path} is not a mapping, or extends itself")

@@ -25,9 +25,12 @@ def real_prompt_files_changed(paths: Sequence[Path]) -> dg.SensorDefinition:
         if missing:
             return dg.SkipReason(f"file {missing[0]} does not exist")
         version = content_digest(paths)
-        if version == context.cursor:
+        changes, _, last = (context.cursor or "0:").partition(":")
+        if version == last:
             return dg.SkipReason("no file changed")
-        request = dg.RunRequest(run_key=version, tags={"chillguard/real_prompts": version})
-        return dg.SensorResult([request], cursor=version)
+        # Numbered, so that a change back to an earlier content is a run of its own.
+        cursor = f"{int(changes) + 1}:{version}"
+        request = dg.RunRequest(run_key=cursor, tags={"chillguard/real_prompts": version})
+        return dg.SensorResult([request], cursor=cursor)
 
     return sense

@@ -17,7 +17,11 @@ def main() -> None:
     """Print paths and row counts of the newest release under the active home."""
     home = profile.home()
     releases = Releases(folder=str(home / "release"))
-    version = releases.versions()[-1]
+    versions = releases.versions()
+    if not versions:
+        Console(stderr=True).print(f"there is no release under {home}: run `make run` first")
+        raise SystemExit(1)
+    version = versions[-1]
     rows = [
         (str(path), f"{pq.read_metadata(path).num_rows:,} rows")
         for path in (releases.path(version, side) for side in SIDES)

@@ -6,17 +6,22 @@ model call, `body` for a document. Nothing here decides what to ask or what an a
 
 import functools
 import hashlib
+import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import jinja2
 
+_SPECIAL = re.compile(r"(?i:</?text\b[^>]*>)|<[|｜]|[|｜]>|</?[a-z]\w{0,23}>|\[/?[A-Z_]{2,24}\]")
+_BRACKETS = str.maketrans("<>[]", "〈〉【】")
 FOLDER = Path(__file__).parent
 
 
 def _fenced(text: str) -> str:
-    """Data inside a prompt: tags that could close its fence or a chat turn lose their bracket."""
-    return text.replace("</text>", "〈/text〉").replace("<|", "〈|")
+    """Data inside a prompt: what could close its fence, or be a special token of a chat template
+    (`<|…|>`, `<think>`, `[INST]`, full-width `<｜…｜>`), loses its brackets.
+    """
+    return _SPECIAL.sub(lambda found: found.group().translate(_BRACKETS), text)
 
 
 @functools.cache

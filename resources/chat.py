@@ -24,9 +24,11 @@ Binding = Literal["structured_outputs", "response_format", "prompt"]
 _OVERLOAD = frozenset({429, 503})
 _PASSING = frozenset({408, 409, 425, 500, 502, 504})
 _MAX_BODY = 16 * 1024 * 1024
+_MAX_KIND = 32
 _CONNECT_WITHIN_S = 10.0
 _METRICS_WITHIN_S = 2.0
-_WAITING = "vllm:num_requests_waiting"
+# The same name with a suffix is the same queue by reason.
+_WAITING = ("vllm:num_requests_waiting{", "vllm:num_requests_waiting ")
 
 
 class Failure(Exception):
@@ -89,7 +91,7 @@ class Wire:
 
     async def complete(self, body: Mapping[str, Any]) -> tuple[int, str | None, bytes]:
         """Status, Retry-After and body of a chat completion; raises a kind of `Failure`."""
-        content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+        content = json.dumps(body, separators=(",", ":")).encode("ascii")
         request = self._request("POST", self._completions, self._timeout_s, content)
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -185,6 +187,8 @@ async def probe(wire: Wire, model: str) -> Binding:
             continue
         if _WORD in reply.answer.text:
             return binding
+    # Without a constraint it must answer: an unknown model rejects everything.
+    await ask(wire, model, request, "prompt")
     return "prompt"
 
 
@@ -215,15 +219,23 @@ def _reply(body: bytes) -> Reply:
     try:
         document = json.loads(body)
         choice = document["choices"][0]
-        text = choice["message"]["content"] or ""
+        content = choice["message"]["content"] or ""
         logprobs = (choice.get("logprobs") or {}).get("content")
         usage = document.get("usage") or {}
-        tokens = usage.get("prompt_tokens"), usage.get("completion_tokens")
+        tokens = _whole(usage.get("prompt_tokens")), _whole(usage.get("completion_tokens"))
         fingerprint = document.get("system_fingerprint")
-        finish_reason = choice.get("finish_reason") or "unknown"
-    except (ValueError, LookupError, TypeError, AttributeError):
+        finish_reason = choice.get("finish_reason")
+        # A lone surrogate can be neither stored nor sent on.
+        text = content.encode("utf-8", "replace").decode("utf-8")
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise Failed("HTTP 200, but not a chat completion") from None
-    return Reply(calls.Answer(str(text), finish_reason, logprobs), *tokens, fingerprint)
+    finish_reason = finish_reason if isinstance(finish_reason, str) else "unknown"
+    fingerprint = fingerprint if isinstance(fingerprint, str) else None
+    return Reply(calls.Answer(text, finish_reason, logprobs), *tokens, fingerprint)
+
+
+def _whole(count: Any) -> int | None:
+    return count if type(count) is int and count >= 0 else None
 
 
 def _error_type(body: bytes) -> str:
@@ -231,9 +243,10 @@ def _error_type(body: bytes) -> str:
     try:
         error = json.loads(body)
         kind = (error.get("error") or error)["type"]
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return ""
-    return f" {kind}" if isinstance(kind, str) and kind.isidentifier() else ""
+    known = isinstance(kind, str) and kind.isascii() and len(kind) <= _MAX_KIND
+    return f" {kind}" if known else ""
 
 
 def _seconds(header: str | None) -> float | None:

@@ -11,12 +11,12 @@ import random
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from chillguard import calls
 from resources import chat
-from resources.backpressure import Breaker, Limiter
+from resources.endpoint import Endpoint
 
 _COMMIT_WITHIN_S = 0.04
 _POLL_QUEUE_S = 1.0
@@ -33,39 +33,12 @@ class Stopped(Exception):
 
 
 @dataclass
-class Endpoint:
-    """One endpoint of a role, and what is known of it."""
-
-    url: str
-    wire: chat.Wire
-    limiter: Limiter
-    binding: chat.Binding | None
-    breaker: Breaker = field(default_factory=Breaker)
-    has_metrics: bool = True
-    probed: bool = False
-
-    def has_room(self, now: float) -> bool:
-        """Whether a request may be sent to it now: not before its probe has come back."""
-        return (
-            self.binding is not None
-            and self.limiter.has_room
-            and self.breaker.allows(now, self.limiter.in_flight)
-        )
-
-    def wants_probe(self, now: float) -> bool:
-        """Whether it must be found out how the endpoint binds a schema."""
-        idle = self.limiter.in_flight == 0
-        return self.binding is None and idle and self.breaker.allows(now, 0)
-
-
-@dataclass
 class Item:
     """One request on its way."""
 
     key: str
     request: calls.ChatRequest
     repeat: int
-    tag: Any = None
     attempts: int = 0
     overloads: int = 0
 
@@ -122,6 +95,7 @@ class Engine:
         self._wake = asyncio.Event()
         self._failure: BaseException | None = None
         self._closed = False
+        self._binds = False
         self._polled_at = 0.0
         self._left_at = time.monotonic()
         self._resumed_at = self._left_at
@@ -136,14 +110,10 @@ class Engine:
         """Items that were put in and have not come out."""
         return len(self._ready) + self._waiting + len(self._tasks) + len(self._uncommitted)
 
-    @property
-    def in_flight(self) -> int:
-        """Items sent and not yet committed."""
-        return len(self._tasks) + len(self._uncommitted)
-
     def put(self, items: Sequence[Item]) -> None:
         """Take items; must be called from the loop's thread while the loop is not running."""
         self._ready.extend(items)
+        self._binds |= any(item.request.answer_schema is not None for item in items)
 
     async def results(self) -> list[Answered | GivenUp]:
         """What came out since the last call; waits for at least one unless nothing is on hand.
@@ -184,7 +154,7 @@ class Engine:
     def _pump(self) -> None:
         now = time.monotonic()
         for unbound in self._endpoints:
-            if unbound.wants_probe(now):
+            if self._binds and not self._closed and unbound.wants_probe(now):
                 unbound.limiter.in_flight += 1
                 self._start(self._probe(unbound))
         while self._ready and not self._closed and (endpoint := self._pick(now)):
@@ -201,8 +171,8 @@ class Engine:
         try:
             endpoint.binding = await chat.probe(endpoint.wire, self._model)
             endpoint.probed = True
-        except chat.Forbidden as failure:
-            self._failure = _not_accepted(endpoint, str(failure))
+        except (chat.Forbidden, chat.Refused) as failure:
+            self._failure = Stopped(endpoint.not_accepted(str(failure)))
         except chat.Failure as failure:
             self.errors[str(failure)] += 1
             endpoint.breaker.failed(time.monotonic(), str(failure))
@@ -218,8 +188,8 @@ class Engine:
     def _pick(self, now: float) -> Endpoint | None:
         if len(self._endpoints) == 1:
             only = self._endpoints[0]
-            return only if only.has_room(now) else None
-        free = [e for e in self._endpoints if e.has_room(now)]
+            return only if only.has_room(now, self._binds) else None
+        free = [e for e in self._endpoints if e.has_room(now, self._binds)]
         return min(free, key=lambda e: e.limiter.in_flight / e.limiter.limit, default=None)
 
     async def _send(self, item: Item, endpoint: Endpoint) -> None:
@@ -249,7 +219,7 @@ class Engine:
                 self._done.append(GivenUp(item, f"rejected: {reason}"))
                 return
             case chat.Forbidden():
-                self._failure = _not_accepted(endpoint, reason)
+                self._failure = Stopped(endpoint.not_accepted(reason))
                 return
             case chat.Overloaded():
                 endpoint.limiter.overloaded()
@@ -317,9 +287,7 @@ class Engine:
         now = time.monotonic()
         down = [e.breaker.down_for(now) for e in self._endpoints]
         if min(down) > self._give_up_after_s:
-            told = ", ".join(
-                f"{chat.without_credentials(e.url)} ({e.breaker.reason})" for e in self._endpoints
-            )
+            told = ", ".join(f"{e.shown} ({e.breaker.reason})" for e in self._endpoints)
             raise Stopped(f"no endpoint has answered for {min(down):.0f} s: {told}")
 
     async def _poll_queues(self) -> None:
@@ -328,11 +296,4 @@ class Engine:
             return
         self._polled_at = now
         for endpoint in self._endpoints:
-            if endpoint.has_metrics and endpoint.breaker.down_since is None:
-                waiting = await endpoint.wire.queue_length()
-                endpoint.has_metrics = waiting is not None
-                endpoint.limiter.queued(waiting or 0)
-
-
-def _not_accepted(endpoint: Endpoint, reason: str) -> Stopped:
-    return Stopped(f"endpoint {chat.without_credentials(endpoint.url)}: {reason}")
+            await endpoint.look_at_queue()

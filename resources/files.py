@@ -7,6 +7,7 @@ import csv
 import gzip
 import hashlib
 import json
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,9 +29,9 @@ class YamlFile(dg.ConfigurableResource):
 
     def load(self) -> Any:
         """The parsed document."""
-        if self.path.startswith("packaged:"):
-            return taxonomy.packaged(self.path.removeprefix("packaged:"))
         try:
+            if self.path.startswith("packaged:"):
+                return taxonomy.packaged(self.path.removeprefix("packaged:"))
             return yaml.safe_load(Path(self.path).read_text("utf-8"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise dg.Failure(f"file {self.path} cannot be read: {error}") from None
@@ -62,7 +63,7 @@ def parsed_rows(source: records.SourceConfig) -> Iterator[records.Parsed]:
         )
     try:
         yield from read(source)
-    except (OSError, EOFError, pa.ArrowException, csv.Error) as error:
+    except (OSError, EOFError, zlib.error, pa.ArrowException, csv.Error) as error:
         raise dg.Failure(
             f"source {source.name!r}: file {path} cannot be read: {error}; "
             "set the `path` of the source in the profile, or mend the file"
@@ -79,10 +80,10 @@ def _jsonl(source: records.SourceConfig) -> Iterator[records.Parsed]:
 
 def _decoded(number: int, line: bytes) -> records.Parsed:
     try:
-        columns = json.loads(line.decode("utf-8"))
+        columns = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
     except UnicodeDecodeError:
         return records.Parsed(number, {}, "not UTF-8")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return records.Parsed(number, {}, f"not JSON: {getattr(error, 'msg', 'too deep')}")
     if not isinstance(columns, dict):
         return records.Parsed(number, {}, "JSON, but not an object")

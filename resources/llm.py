@@ -16,7 +16,8 @@ from chillguard import calls
 from resources import chat
 from resources.backpressure import Limiter
 from resources.budget import Budget, Cap, Price
-from resources.engine import Endpoint, Stopped
+from resources.endpoint import Endpoint
+from resources.engine import Stopped
 from resources.ledger import Ledger
 from resources.model_server import ModelServer
 from resources.progress import Progress, Usage

@@ -5,6 +5,7 @@ So one GPU host can run four large jurors one after another. What is asked of it
 
 import ctypes
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -46,6 +47,11 @@ class ModelServer(dg.Config):
     @contextmanager
     def running(self) -> Iterator[str]:
         """The base URL of the server while it runs; everything it started ends with the block."""
+        if shutil.which(self.program) is None:
+            raise dg.Failure(
+                f"role {self.role}: there is no model server program {self.program!r}; install it "
+                "or set `serve.program` in the profile"
+            )
         port = _free_port()
         url = f"http://127.0.0.1:{port}"
         with tempfile.NamedTemporaryFile("w+b", suffix=".log", delete=False) as log:
@@ -58,24 +64,20 @@ class ModelServer(dg.Config):
             Path(log.name).unlink(missing_ok=True)
 
     def _start(self, port: int, log: int) -> subprocess.Popen[bytes]:
+        extra = {**_ENVIRONMENT, **self.environment}
         command = [
+            "/usr/bin/env", *(f"{name}={value}" for name, value in extra.items()),
             self.program, "serve", self.model, "--host", "127.0.0.1", "--port", str(port),
             "--served-model-name", self.served_name, *self.arguments,
         ]  # fmt: skip
-        try:
-            return subprocess.Popen(  # noqa: S603 - the command is the profile's own
-                command,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-                env={**os.environ, **_ENVIRONMENT, **self.environment},
-                start_new_session=True,
-                preexec_fn=_die_with_parent,
-            )
-        except OSError as error:
-            raise dg.Failure(
-                f"role {self.role}: the model server {self.program!r} cannot be started: {error}"
-            ) from None
+        return subprocess.Popen(  # noqa: S603 - the command is the profile's own
+            command,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            preexec_fn=_die_with_parent,
+        )
 
     def _wait(self, process: subprocess.Popen[bytes], url: str, log: Path) -> None:
         """Wait until a real request is answered: health alone says too little."""

@@ -28,7 +28,9 @@ class Releases(dg.ConfigurableResource):
 
     def versions(self) -> list[str]:
         """All versions, oldest first."""
-        manifests = [self._manifest(path.parent) for path in self._root().glob(f"*/{_MANIFEST}")]
+        manifests = [
+            self._manifest(path.parent) for path in self._root().glob(f"[!.]*/{_MANIFEST}")
+        ]
         return [m["version"] for m in sorted(manifests, key=lambda m: m["number"])]
 
     def released_ids(self) -> set[str]:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from chillguard import calls, refusals
 from resources import chat
 from resources.budget import Price
-from resources.engine import Answered, Endpoint, Engine, GivenUp, Item, Stopped
+from resources.endpoint import Endpoint
+from resources.engine import Answered, Engine, GivenUp, Item, Stopped
 from resources.ledger import Call, Ledger, Quarantined
 
 if TYPE_CHECKING:
@@ -66,10 +67,6 @@ class Stream(Generic[T]):
                     yield from self._told(self._read(result))
             self._asker.progress.tick(self.engine.errors)
             self._record()
-        for endpoint in self._endpoints:
-            if endpoint.probed:
-                url = chat.without_credentials(endpoint.url)
-                self._ledger.save_binding(url, self._model.model, str(endpoint.binding))
 
     def _told(self, found: Iterable[calls.Outcome[T]]) -> Iterator[calls.Outcome[T]]:
         for outcome in found:
@@ -205,6 +202,10 @@ class Stream(Generic[T]):
         records, self._quarantine = self._quarantine, []
         if records:
             self._ledger.quarantine(records)
+        for endpoint in self._endpoints:
+            if endpoint.probed:
+                endpoint.probed = False
+                self._ledger.save_binding(endpoint.shown, self._model.model, str(endpoint.binding))
 
     def _key(self, one: "_Asked", salvage: int) -> str:
         model = self._model

@@ -52,7 +52,7 @@ class ParquetTables(dg.UPathIOManager):
             raise dg.Failure(
                 f"table {key} does not exist at {path}: materialize asset {key} first"
             ) from None
-        except pa.ArrowInvalid as error:
+        except (pa.ArrowInvalid, OSError) as error:
             raise dg.Failure(
                 f"table {key} at {path} is damaged ({error}): materialize asset {key} again"
             ) from None

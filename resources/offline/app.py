@@ -50,26 +50,39 @@ def answer(model: str, messages: list[dict[str, str]]) -> str | None:
 
 def _route(path: str, body: bytes) -> tuple[int, dict[str, Any]]:
     if not path.endswith("/chat/completions"):
-        return 404, _error("NotFoundError", "not found")
-    request = json.loads(body)
-    text = answer(request["model"], request["messages"])
+        return 404, {"detail": "Not Found"}
+    try:
+        request = json.loads(body)
+    except ValueError:
+        return 400, _error("Bad Request", 400, "the body is not JSON")
+    if not isinstance(request, dict) or not isinstance(request.get("messages"), list):
+        return 400, _error("Bad Request", 400, "messages: Field required", "body.messages")
+    model = request.get("model")
+    text = answer(str(model), request["messages"])
     if text is None:
-        return 404, _error("NotFoundError", f"The model `{request['model']}` does not exist.")
+        return 404, _error("NotFoundError", 404, f"The model `{model}` does not exist.", "model")
     sent = sum(len(message["content"]) for message in request["messages"])
     return 200, {
+        "id": "chatcmpl-offline",
         "object": "chat.completion",
-        "model": request["model"],
+        "created": 0,
+        "model": model,
         "system_fingerprint": "offline",
         "choices": [
             {
                 "index": 0,
                 "message": {"role": "assistant", "content": text},
+                "logprobs": None,
                 "finish_reason": "stop",
             }
         ],
-        "usage": {"prompt_tokens": sent, "completion_tokens": len(text)},
+        "usage": {
+            "prompt_tokens": sent,
+            "completion_tokens": len(text),
+            "total_tokens": sent + len(text),
+        },
     }
 
 
-def _error(kind: str, message: str) -> dict[str, Any]:
-    return {"error": {"message": message, "type": kind}}
+def _error(kind: str, code: int, message: str, param: str | None = None) -> dict[str, Any]:
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}

@@ -12,6 +12,7 @@ _CODE = re.compile(r"小类：(\S+)")
 _METHOD = re.compile(r"方法：(.*)")
 _KEYWORDS = re.compile(r"关键词：(.*)")
 _CLIP = 60
+_LONGEST = 40
 
 
 def expand(user: str) -> str:
@@ -26,7 +27,9 @@ def expand(user: str) -> str:
         {"zh": word + zh, "en": f"{english.get(word, word)} {en}"}
         for zh, en in lexicon.lexicon()["suffixes"]
         for word in sorted(existing)
-        if word in english and word + zh not in existing
+        if word in english
+        and word + zh not in existing
+        and len(f"{english[word]} {en}") <= _LONGEST
     ]
     return _json({"keywords": pairs[: int(_found(_WANTED, user))]})
 

@@ -16,7 +16,18 @@ from typing import Any
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[2])]
 
-from harness import BARE, OURS, ROOT, Contestant, Failed, Server, figure, home, peers, say
+from harness import (
+    BARE,
+    OURS,
+    ROOT,
+    Contestant,
+    Failed,
+    Server,
+    figure,
+    home,
+    peers,
+    say,
+)
 from kill_drill import drills
 
 Reports = dict[str, list[dict[str, Any]]]
@@ -138,6 +149,8 @@ def _race(contestants: Sequence[Contestant], rounds: int, n: int, c: int, delay_
                     try:
                         report = contestant.do(server.url, n, c, folder)
                     except Failed as error:
+                        if contestant is OURS:
+                            raise
                         say(f"left out: {error}")
                         left_out.add(contestant.name)
                         continue
@@ -208,7 +221,7 @@ _PACKAGES = (
 def _by_package(profile: Path) -> Counter[str]:
     """CPU seconds by package; a built-in function's go to whoever called it."""
     shares: Counter[str] = Counter()
-    for function, (_, _, own, _, callers) in pstats.Stats(str(profile)).stats.items():  # type: ignore[attr-defined]
+    for function, (_, _, own, _, callers) in pstats.Stats(str(profile)).stats.items():
         package = _package(function)
         if package or not callers:
             shares[package or "other"] += own

@@ -11,12 +11,12 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parents[1]), str(HERE / "peers")]
 
-from job import MODEL, Clock, Job, read, report  # noqa: E402
+from job import MODEL, Clock, Job, read, report
 
-from chillguard.calls import Answer, ChatRequest, Sampling, messages  # noqa: E402
-from resources.ledger import Ledger  # noqa: E402
-from resources.llm import Asker, LanguageModels, ModelRole  # noqa: E402
-from resources.progress import Progress  # noqa: E402
+from chillguard.calls import Answer, ChatRequest, Sampling, messages
+from resources.ledger import Ledger
+from resources.llm import Asker, LanguageModels, ModelRole
+from resources.progress import Progress
 
 SAMPLING = Sampling(max_tokens=16)
 

@@ -27,6 +27,10 @@ function completion(text) {
   });
 }
 
+function plain(content) {
+  return typeof content === "string" ? content : content.map((part) => part.text).join("");
+}
+
 const SAFE = completion("safe");
 const REJECTION = JSON.stringify({ error: { message: "poison", type: "BadRequestError", code: 400 } });
 
@@ -40,7 +44,7 @@ function handle(response, parts) {
     const request = Buffer.concat(parts);
     asked += 1;
     seen.add(createHash("sha256").update(request).digest("base64"));
-    const text = JSON.parse(request).messages.map((message) => message.content).join("\n");
+    const text = JSON.parse(request).messages.map((message) => plain(message.content)).join("\n");
     [status, body] = text.includes("poison") ? [400, REJECTION] : [200, completion(text)];
     rejected += status === 400;
   }

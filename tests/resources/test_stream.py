@@ -19,10 +19,10 @@ pytestmark = pytest.mark.enable_socket
 SAMPLING = calls.Sampling(max_tokens=16)
 
 
-def requests(count, system="you judge"):
+def requests(count, system="you judge", schema=None):
     for i in range(count):
         messages = ({"role": "system", "content": system}, {"role": "user", "content": f"q{i}"})
-        yield calls.ChatRequest(f"row{i}", messages, SAMPLING)
+        yield calls.ChatRequest(f"row{i}", messages, SAMPLING, schema)
 
 
 def parse(answer):
@@ -299,13 +299,20 @@ def test_the_probe_finds_out_how_a_schema_binds_and_is_remembered(tmp_path):
 
     with serve(script) as endpoint:
         made = models(tmp_path, endpoint.url, structured="auto")
-        list(asker(made)("juror", requests(3), lambda a: a.text))
+        choice = {"choice": ["safe", "unsafe"]}
+        list(asker(made)("juror", requests(3, schema=choice), lambda a: a.text))
         probes = [b for b in endpoint.bodies if "structured_outputs" in b or "response_format" in b]
         assert len(probes) == 2
         assert made.ledger.binding(endpoint.url, "m") == "prompt"
         endpoint.forget()
-        list(asker(made)("juror", requests(4), lambda a: a.text))
+        list(asker(made)("juror", requests(4, schema=choice), lambda a: a.text))
         assert endpoint.calls == 1
+
+
+def test_without_a_schema_there_is_no_probe(tmp_path):
+    with serve() as endpoint:
+        ask(models(tmp_path, endpoint.url, structured="auto"), requests(3))
+        assert endpoint.calls == 3
 
 
 def test_answers_come_out_while_others_are_still_asked(tmp_path):

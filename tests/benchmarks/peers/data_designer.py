@@ -4,13 +4,13 @@ import sys
 
 # This file is called as the package it measures.
 _HERE = sys.path.pop(0)
-import data_designer.config as dd  # noqa: E402
-import pandas as pd  # noqa: E402
-from data_designer.interface import DataDesigner  # noqa: E402
+import data_designer.config as dd
+import pandas as pd
+from data_designer.interface import DataDesigner
 
 sys.path.append(_HERE)
 
-from job import MODEL, Clock, Job, read, report  # noqa: E402
+from job import MODEL, Clock, Job, read, report
 
 
 def _answers(job: Job) -> list[str]:

@@ -6,17 +6,17 @@ from pathlib import Path
 
 # This file is called as the package it measures.
 _HERE = sys.path.pop(0)
-from datatrove.data import Document  # noqa: E402
-from datatrove.executor.local import LocalPipelineExecutor  # noqa: E402
-from datatrove.pipeline.inference.run_inference import (  # noqa: E402
+from datatrove.data import Document
+from datatrove.executor.local import LocalPipelineExecutor
+from datatrove.pipeline.inference.run_inference import (
     InferenceConfig,
     InferenceRunner,
 )
-from datatrove.pipeline.writers import JsonlWriter  # noqa: E402
+from datatrove.pipeline.writers import JsonlWriter
 
 sys.path.append(_HERE)
 
-from job import MODEL, Clock, Job, read, report  # noqa: E402
+from job import MODEL, Clock, Job, read, report
 
 
 def _answers(job: Job) -> list[str]:

@@ -1,0 +1,43 @@
+import dagster as dg
+import pytest
+
+from assets import plan
+from resources.retrieval import Retrieval
+from resources.tables import Tables
+
+JURORS = [f"juror_{slot}" for slot in range(1, 5)]
+LINES = ('{"text": "请介绍一下垃圾分类的规定有哪些", "label": "safe"}',)
+
+
+@pytest.fixture
+def planned(bench, source, files, tmp_path):
+    columns = {"text": "text", "label": "label"}
+    bench.more["real_prompt_files"] = files(source(*LINES, columns=columns))
+    bench.more["public_files"] = files()
+    bench.set(keywords={"target": 20, "targets": {"A1": 22}}, rewriting={"rewrites_per_prompt": 1})
+    resources = bench._resources()
+    resources["retrieval"] = Retrieval(
+        embedder=resources["embedder"],
+        vector_store=resources["vector_store"],
+        tables=Tables(folder=str(tmp_path / "tables")),
+    )
+    with dg.DagsterInstance.ephemeral() as instance:
+        asset = plan.refresh_plan(JURORS)
+        run = dg.materialize([asset], resources=resources, instance=instance)
+    [event] = run.asset_materializations_for_node("refresh_plan")
+    return {name: value.value for name, value in event.metadata.items()}
+
+
+def test_a_plan_counts_per_stage_and_role_what_a_refresh_would_ask(planned):
+    rows = [line.split(" | ") for line in planned["plan"].split("\n")[2:]]
+    asked = {(asset, role): (new, known) for asset, role, _, new, known, *_ in rows}
+    assert asked["expanded_keywords", "expander"] == ("1", "0")
+    assert {("jury_votes/" + juror, juror) for juror in JURORS} <= asked.keys()
+    assert planned["calls_in_ledger"] == 0
+    assert planned["new_calls"] == sum(int(new) for new, _ in asked.values()) > 0
+
+
+def test_a_plan_pays_for_nothing(bench, planned):
+    assert bench.ledger.count() == 0
+    assert "refresh_plan" not in bench.tables
+    assert planned["cost"] == 0

@@ -1,0 +1,47 @@
+import pytest
+
+from assets import embedding, synthesis
+from chillguard import crawl, schema
+
+TEXTS = [f"第{number}位邻居说周末要去社区图书馆看书" for number in range(8)]
+
+
+@pytest.fixture
+def made(bench):
+    terms = {"may_redistribute": False, "may_train": True}
+    found = [{"text": text, "lang": "zh"} for text in TEXTS]
+    empty = schema.EXPANDED_KEYWORDS.build([])
+    bench.tables["crawled_posts/one"] = crawl.posts(found, "one", empty, terms, crawl.CrawlConfig())
+    bench.set(synthesis={"queries_per_category": 1, "top_k": 4, "prompts_per_query": 2})
+    bench.run(embedding.post_index(["one"]))
+    return bench.run(synthesis.synthesized_prompts)["synthesized_prompts"]
+
+
+def test_every_category_gets_its_queries_and_every_query_its_prompts(bench, made):
+    rows = made.to_pylist()
+    assert len(rows) == 31 * 1 * 2
+    assert len({row["query_id"] for row in rows}) == 31
+    assert len({row["intended_category"] for row in rows}) == 31
+    assert bench.metadata["synthesized_prompts"]["calls_paid"] == 31
+    assert bench.metadata["synthesized_prompts"]["kept"] == 62
+
+
+def test_a_prompt_is_of_the_family_of_its_source_post_and_names_the_others(bench, made):
+    posts = {row["post_id"]: row["text"] for row in bench.tables["post_index"].to_pylist()}
+    for row in made.to_pylist():
+        assert row["parent_ids"] == [row["family_id"]]
+        assert posts[row["family_id"]][:10] in row["text"]
+        assert len(row["context_post_ids"]) == 1
+        assert row["family_id"] not in row["context_post_ids"]
+
+
+def test_prompts_inherit_the_terms_of_their_posts(made):
+    assert set(made["may_redistribute"].to_pylist()) == {False}
+    assert set(made["may_train"].to_pylist()) == {True}
+
+
+def test_a_second_run_pays_nothing_and_makes_the_same(bench, made):
+    again = bench.run(synthesis.synthesized_prompts)["synthesized_prompts"]
+    assert again.equals(made)
+    found = bench.metadata["synthesized_prompts"]
+    assert (found["calls_paid"], found["calls_from_ledger"]) == (0, 31)

@@ -1,0 +1,120 @@
+import pytest
+
+from chillguard import crawl, identity, schema, screening
+from tests.chillguard import builders
+
+POOL = schema.EXPANDED_KEYWORDS.build(
+    [builders.keyword("M1a", "公园散步", "Park Walk"), builders.keyword("M1b", "图书馆", "library")]
+)
+TEXT = "周末去公园散步的人真不少"
+
+
+def _posts(records, source="forum", **config):
+    table = crawl.posts(records, source, POOL, builders.TERMS, crawl.CrawlConfig(**config))
+    assert schema.CRAWLED_POSTS.problems(table) == []
+    assert table.num_rows == len(records)
+    return table.to_pylist()
+
+
+def _drop(record, **config):
+    row = _posts([record], **config)[0]
+    return row["drop_reason"], row["drop_evidence"]
+
+
+def test_a_kept_post_has_its_id_source_language_and_terms():
+    row = _posts([{"text": f" {TEXT} ", "id": "7", "url": "https://example.org/7"}])[0]
+    assert row == {
+        "post_id": identity.post_id(TEXT),
+        "native_id": "7",
+        "source": "forum",
+        "url": "https://example.org/7",
+        "keyword_id": identity.digest("keyword", "M1a", "公园散步"),
+        "text": TEXT,
+        "lang": "zh",
+        **builders.TERMS,
+        "drop_reason": None,
+        "drop_evidence": None,
+    }
+
+
+def test_the_same_text_of_two_sources_is_one_post():
+    here, there = (_posts([{"text": TEXT}], source)[0] for source in ("forum", "news"))
+    assert here["post_id"] == there["post_id"]
+    assert here["source"] != there["source"]
+
+
+def test_personal_data_is_gone_before_the_id_is_made():
+    row = _posts([{"text": "有事请打13900000000找我们"}])[0]
+    assert row["text"] == "有事请打<PHONE>找我们"
+    assert row["post_id"] == identity.post_id(row["text"])
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("周末去公园散步的人真不少", 0),
+        ("A PARK WALK is good for you", 0),
+        ("图书馆的自习室几点开门？", 1),
+        ("今天晚饭吃什么比较好呢？", None),
+    ],
+)
+def test_the_keyword_that_a_text_holds_is_named_in_either_language(text, number):
+    expected = None
+    if number is not None:
+        code, zh = [("M1a", "公园散步"), ("M1b", "图书馆")][number]
+        expected = identity.digest("keyword", code, zh)
+    assert _posts([{"text": text}])[0]["keyword_id"] == expected
+
+
+@pytest.mark.parametrize(
+    ("record", "config", "drop"),
+    [
+        ({"text": "太短了吧"}, {}, ("too_short", "4 characters")),
+        ({"text": "刚好五个字"}, {"min_chars": 5}, (None, None)),
+        ({"text": "刚好五个字"}, {"max_chars": 5, "min_chars": 1}, (None, None)),
+        ({"text": "刚好六个字吧"}, {"max_chars": 5, "min_chars": 1}, ("too_long", "6 characters")),
+        ({"text": "오늘 날씨가 아주 좋아요"}, {}, ("language", "detected ko")),
+        ({"text": TEXT, "lang": "ja"}, {}, ("language", "detected ja")),
+        ({"text": "What a nice day it is today"}, {}, (None, None)),
+        (
+            {"text": "What a nice day it is today"},
+            {"languages": ("zh",)},
+            ("language", "detected en"),
+        ),
+    ],
+)
+def test_a_post_out_of_bounds_is_dropped_with_its_measure(record, config, drop):
+    assert _drop(record, **config) == drop
+
+
+def test_a_screened_post_leaves_its_hash_only():
+    forbidden = "，".join(group[0] for group in screening.rules()[1].all_of)
+    row = _posts([{"text": forbidden}])[0]
+    assert (row["drop_reason"], row["text"], row["lang"]) == ("screened", None, None)
+    assert forbidden not in str(row)
+
+
+def test_a_text_twice_is_kept_once_and_the_copy_names_the_kept_one():
+    rows = _posts([{"text": TEXT, "id": "b"}, {"text": TEXT, "id": "a"}, {"text": TEXT, "id": "c"}])
+    found = {row["native_id"]: (row["drop_reason"], row["drop_evidence"]) for row in rows}
+    assert found == {
+        "b": (None, None),
+        "a": ("duplicate", "same text as b"),
+        "c": ("duplicate", "same text as b"),
+    }
+
+
+def test_copies_without_ids_are_told_apart_by_their_place_among_equals():
+    rows = _posts([{"text": TEXT}, {"text": TEXT}])
+    key = identity.post_id(TEXT)
+    assert [row["native_id"] for row in rows] == [f"{key}-0", f"{key}-1"]
+    assert [row["drop_reason"] for row in rows] == [None, "duplicate"]
+
+
+def test_a_copy_of_a_dropped_post_is_dropped_for_the_same_reason():
+    rows = _posts([{"text": "太短了吧"}, {"text": "太短了吧"}])
+    assert [row["drop_reason"] for row in rows] == ["too_short", "too_short"]
+
+
+def test_no_records_make_an_empty_table():
+    assert _posts([]) == []

@@ -1,0 +1,84 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chillguard import identity
+
+NAMES = st.sets(st.text(min_size=1, max_size=6), min_size=1, max_size=30)
+
+
+def test_ids_stay_as_they_are_for_ever():
+    assert identity.digest("a", 1, None) == "0ae764bffd3a17b6454c8d9ebf712311"
+    assert identity.post_id("今天") == "feabe7b5c29aa16a6481356ff0630a4f"
+    assert identity.prompt_id("rag", ["p"], "rag", 0, "今天") == "0ac378600a318bf1ca183a8906aa7613"
+    assert identity.hash_order("a", "b").hex() == "852635742d6eb30fdccb0e7c1b53d92f"
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        (("a", "b"), ("b", "a")),
+        (("ab", "c"), ("a", "bc")),
+        (("1",), (1,)),
+        ((None,), ("None",)),
+        ((["a"],), ("a",)),
+        (("a",), ("a", "")),
+    ],
+)
+def test_order_types_and_borders_of_parts_tell_digests_apart(one, two):
+    assert identity.digest(*one) != identity.digest(*two)
+
+
+@given(st.text(), st.text())
+def test_text_hashes_are_equal_exactly_for_equal_texts(one, two):
+    assert (identity.text_hash(one) == identity.text_hash(two)) == (one == two)
+    assert identity.text_hash(one) != identity.post_id(one)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        ("real", ["p"], "m", 0, "文"),
+        ("rag", ["p", "q"], "m", 0, "文"),
+        ("rag", ["p"], "n", 0, "文"),
+        ("rag", ["p"], "m", 1, "文"),
+        ("rag", ["p"], "m", 0, "字"),
+    ],
+)
+def test_every_fact_of_a_birth_is_in_the_prompt_id(other):
+    assert identity.prompt_id(*other) != identity.prompt_id("rag", ["p"], "m", 0, "文")
+
+
+def test_parents_may_be_any_sequence():
+    ids = {identity.prompt_id("rag", kind(["p"]), "m", 0, "文") for kind in (list, tuple)}
+    assert len(ids) == 1
+
+
+@given(st.text(), NAMES, st.integers(0, 40))
+def test_a_draw_has_k_distinct_candidates_whatever_their_order(drawer, names, k):
+    drawn = identity.rendezvous(drawer, sorted(names), k)
+    assert len(drawn) == len(set(drawn)) == min(k, len(names))
+    assert set(drawn) <= names
+    assert drawn == identity.rendezvous(drawer, sorted(names, reverse=True) * 2, k)
+
+
+@given(st.text(), NAMES, st.text(min_size=7, max_size=8), st.integers(1, 5))
+def test_a_new_candidate_costs_a_draw_at_most_one_place(drawer, names, newcomer, k):
+    before = identity.rendezvous(drawer, names, k)
+    after = identity.rendezvous(drawer, names | {newcomer}, k)
+    assert [one for one in after if one != newcomer] == before[: k - (newcomer in after)]
+
+
+@given(st.text(), NAMES, st.integers(1, 5))
+def test_a_candidate_that_was_not_drawn_can_go_unnoticed(drawer, names, k):
+    drawn = identity.rendezvous(drawer, names, k)
+    assert identity.rendezvous(drawer, drawn, k) == drawn
+
+
+def test_drawers_draw_differently_and_every_candidate_is_drawn_about_equally_often():
+    names = [str(n) for n in range(20)]
+    times = dict.fromkeys(names, 0)
+    for drawer in range(2000):
+        for one in identity.rendezvous(str(drawer), names, 2):
+            times[one] += 1
+    assert all(140 <= count <= 260 for count in times.values())

@@ -1,0 +1,68 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chillguard import matching
+
+SETS = st.sets(st.sampled_from("abcdef"), min_size=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("今天 适合，散步吗？", "今天适合散步吗"),
+        ("ＡＢＣ１２３", "abc123"),
+        ("Hello World", "helloworld"),
+        ("今天\u200b适\ufeff合\u00ad散步", "今天适合散步"),
+        ("❤️今天😀散步", "今天散步"),
+        ("請問這個問題怎麼說", "请问这个问题怎么说"),
+        ("今_天*散·步—吗-", "今天散步吗"),
+        ("①②", "12"),
+        ("", ""),
+        ("？！。", ""),
+    ],
+)
+def test_the_compared_form_folds_surface_differences(text, match):
+    assert matching.match_text(text) == match
+
+
+@given(
+    st.text(st.sampled_from("今天散步公园ab1"), max_size=20), st.sampled_from(" ，。*-—_\u200b😀")
+)
+def test_marks_between_characters_do_not_matter(text, mark):
+    assert matching.match_text(mark.join(text)) == matching.match_text(text)
+
+
+@given(st.text())
+def test_the_compared_form_has_word_characters_only(text):
+    found = matching.match_text(text)
+    assert all(c.isalnum() for c in found)
+
+
+def test_word_order_matters():
+    assert matching.match_text("狗咬人") != matching.match_text("人咬狗")
+
+
+@pytest.mark.parametrize(
+    ("match", "found"),
+    [
+        ("", {""}),
+        ("今", {"今"}),
+        ("今天", {"今天"}),
+        ("今天好", {"今天好"}),
+        ("今天好吗", {"今天好", "天好吗"}),
+        ("哈哈哈哈", {"哈哈哈"}),
+    ],
+)
+def test_shingles_are_runs_of_characters(match, found):
+    assert matching.shingles(match, 3) == found
+
+
+@given(SETS, SETS)
+def test_jaccard_is_a_symmetric_share(left, right):
+    score = matching.jaccard(left, right)
+    assert score == matching.jaccard(right, left)
+    assert 0 <= score <= 1
+    assert (score == 1) == (left == right)
+    assert (score == 0) == (not left & right)
+    assert score == pytest.approx(len(left & right) / len(left | right))

@@ -1,0 +1,105 @@
+import pytest
+
+from chillguard import annotation, calls, keywords, plan, schema, settings
+from tests.chillguard import builders
+
+SMALL = builders.SMALL
+POSTS = {
+    key: {"post_id": key, "text": builders.mixed(key), **builders.TERMS}
+    for key in ("p1", "p2", "p3")
+}
+SETTINGS = settings.Settings.model_validate(
+    {
+        "keywords": {"target": 2},
+        "synthesis": {"queries_per_category": 2, "prompts_per_query": 2},
+        "rewriting": {"rewrites_per_prompt": 11},
+    }
+)
+REAL = [builders.record(builders.mixed(0), label="safe"), builders.record(builders.mixed(1))]
+PUBLIC = [
+    builders.record(builders.mixed(2)),
+    builders.record("Where can I learn to swim?", lang="en"),
+]
+
+
+class _Ledger:
+    """An ask per asset: knows the answers of some roles, and counts what it is asked."""
+
+    def __init__(self, **known):
+        self.known = known
+        self.asked = {}
+
+    def ask_for(self, asset):
+        def ask(role, requests, parse, total=None):
+            for request in requests:
+                self.asked.setdefault((asset, role), []).append(request.row_id)
+                text = self.known.get(role.partition("_")[0])
+                if text is None:
+                    yield calls.Outcome(request.row_id, "", None, plan.UNASKED)
+                else:
+                    yield calls.Outcome(request.row_id, "", parse(builders.answer(text)))
+
+        return ask
+
+    @property
+    def counts(self):
+        return {key: len(rows) for key, rows in self.asked.items()}
+
+
+def _inputs(jurors=("juror_1", "juror_2", "juror_3")):
+    seeds = {code: [{"zh": f"词{code}", "en": f"term {code}"}] for code in SMALL.codes}
+    return plan.Inputs(
+        taxonomy=SMALL,
+        seeds=keywords.seed_rows(seeds, SMALL, "own.yaml"),
+        pool=schema.EXPANDED_KEYWORDS.build([]),
+        real=annotation.real_rows(REAL),
+        public=annotation.public_rows(PUBLIC),
+        released=frozenset(),
+        jurors=jurors,
+        nearest=lambda queries: ([["p1", "p2", "p3"]] * len(queries), POSTS),
+        translate=lambda texts: ["在哪里可以学游泳？"] * len(texts),
+    )
+
+
+def test_with_nothing_known_every_call_is_counted_and_what_may_follow_is_told():
+    ledger = _Ledger()
+    to_come = plan.dry_run(_inputs(), SETTINGS, ledger.ask_for)
+    counts = ledger.counts
+    assert counts["expanded_keywords", "expander"] == 6
+    assert counts["synthesized_prompts", "synthesizer"] == 12
+    # Both real prompts, both public ones and the safe one's model-free rewrite.
+    assert [counts[f"jury_votes/juror_{n}", f"juror_{n}"] for n in (1, 2, 3)] == [5, 5, 5]
+    assert to_come == 12 * 2 + counts["rewritten_prompts", "rewriter"]
+    assert ("labeled_prompts", "tie_breaker") not in ledger.asked
+
+
+@pytest.mark.parametrize(("verdict", "categorized"), [("safe", False), ("unsafe", True)])
+def test_with_every_answer_known_nothing_is_to_come_and_all_stages_are_seen(verdict, categorized):
+    ledger = _Ledger(
+        expander={"keywords": []},
+        synthesizer={"prompts": [{"source": n, "prompt": f"第{n}问怎么样？"} for n in (1, 2)]},
+        rewriter={"prompt": "换个说法再问一遍怎么样？"},
+        juror=verdict,
+        tie=verdict,
+        categorizer="M1a",
+    )
+    assert plan.dry_run(_inputs(), SETTINGS, ledger.ask_for) == 0
+    assert (("labeled_prompts", "categorizer") in ledger.asked) is categorized
+    votes = {tuple(sorted(rows)) for (asset, _), rows in ledger.asked.items() if "jury" in asset}
+    assert len(votes) == 1
+
+
+def test_a_prompt_whose_votes_are_not_known_is_not_ruled_on():
+    ledger = _Ledger(
+        expander={"keywords": []}, synthesizer={"prompts": []}, rewriter={"prompt": "换个说法？"}
+    )
+    plan.dry_run(_inputs(), SETTINGS, ledger.ask_for)
+    assert not [key for key in ledger.asked if key[0] == "labeled_prompts"]
+
+
+def test_the_plan_asks_for_each_row_once_per_role_and_asset():
+    ledger = _Ledger()
+    plan.dry_run(_inputs(), SETTINGS, ledger.ask_for)
+    for (asset, _), rows in ledger.asked.items():
+        if asset != "expanded_keywords":
+            assert len(set(rows)) == len(rows)

@@ -1,0 +1,205 @@
+import dagster as dg
+import pytest
+import yaml
+
+from chillguard import schema
+from pipelines import definitions
+from pipelines import profile as profiles
+from resources.llm import LanguageModels
+
+STAGES = (
+    "keywords",
+    "crawl",
+    "embedding",
+    "synthesis",
+    "annotation",
+    "rewriting",
+    "translation",
+    "cleaning",
+    "labeling",
+    "release",
+)
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch):
+    names = ("EXPANDER", "SYNTHESIZER", "REWRITER", "TIE_BREAKER", "CATEGORIZER", "LEDGER")
+    jurors = [f"JUROR_{slot}" for slot in range(1, 5)]
+    for name in (*names, *jurors):
+        for what in ("URL", "KEY"):
+            monkeypatch.delenv(f"CHILLGUARD_{name}_{what}", raising=False)
+
+
+@pytest.fixture
+def build(tmp_path):
+    def made(name):
+        return definitions.build(profiles.load(name), tmp_path / "home")
+
+    return made
+
+
+@pytest.fixture
+def write(tmp_path):
+    def made(**document):
+        path = tmp_path / "mine.yaml"
+        path.write_text(yaml.safe_dump({"extends": "offline", **document}), "utf-8")
+        return str(path)
+
+    return made
+
+
+def _keys(defs):
+    return {spec.key.to_user_string(): spec for spec in defs.resolve_all_asset_specs()}
+
+
+@pytest.mark.parametrize("name", ["offline", "paper", "cluster"])
+def test_every_shipped_profile_builds_without_its_environment(build, name, tmp_path):
+    defs = build(name)
+    dg.Definitions.validate_loadable(defs)
+    assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize("name", ["offline", "paper", "cluster"])
+def test_jobs_schedule_and_sensor_are_there_in_every_profile(build, name):
+    defs = build(name)
+    names = {job.name for job in defs.resolve_all_job_defs()}
+    assert {"refresh", "real_prompts_refresh"} <= names
+    assert defs.resolve_schedule_def("quarterly_release").job_name == "refresh"
+    sensor = defs.resolve_sensor_def("real_prompt_files_changed")
+    assert sensor.job_name == "real_prompts_refresh"
+
+
+def test_the_code_location_offers_jobs_schedule_and_sensor():
+    defs = definitions.defs
+    assert defs.resolve_job_def("refresh")
+    assert defs.resolve_job_def("real_prompts_refresh")
+    assert defs.resolve_schedule_def("quarterly_release")
+    assert defs.resolve_sensor_def("real_prompt_files_changed")
+
+
+def test_every_asset_is_in_the_group_of_its_stage(build):
+    groups = {spec.group_name for spec in _keys(build("offline")).values()}
+    assert groups == {*STAGES, "plan"}
+
+
+def test_there_is_an_asset_per_source_and_per_juror(build, write):
+    posts = [{"name": name, "path": "p.jsonl"} for name in ("one", "two", "three")]
+    jurors = [{"model": f"offline-juror-{slot}"} for slot in (1, 2, 3, 4, 1)]
+    keys = _keys(build(write(posts=posts, jurors=jurors)))
+    for name in ("one", "two", "three"):
+        assert f"crawled_posts/{name}" in keys
+        assert f"rejected_rows/crawled_posts/{name}" in keys
+        upstream = {dep.asset_key for dep in keys["post_index"].deps}
+        assert dg.AssetKey(["crawled_posts", name]) in upstream
+    votes = {key for key in keys if key.startswith("jury_votes/")}
+    assert votes == {f"jury_votes/juror_{slot}" for slot in range(1, 6)}
+    upstream = {dep.asset_key.to_user_string() for dep in keys["labeled_prompts"].deps}
+    assert votes <= upstream
+
+
+def test_the_card_is_made_from_the_whole_lineage(build):
+    keys = _keys(build("offline"))
+    upstream = {dep.asset_key.to_user_string() for dep in keys["dataset_card"].deps}
+    without = {"dataset_card", "seed_keywords", "expanded_keywords", "refresh_plan"}
+    assert upstream == keys.keys() - without
+
+
+def test_there_is_a_blocking_schema_check_per_table(build):
+    defs = build("offline")
+    checks = [spec for check in defs.asset_checks for spec in check.check_specs]
+    schemas = {spec.asset_key.to_user_string() for spec in checks if spec.name == "schema"}
+    assert schemas == _keys(defs).keys() - {"refresh_plan"}
+    assert {spec.blocking for spec in checks if spec.name == "schema"} == {True}
+    assert [spec.name for spec in checks if not spec.blocking] == ["leak_share"]
+
+
+def test_a_release_waits_for_every_blocking_check_of_its_sides(build):
+    names = {
+        spec.name
+        for check in build("offline").asset_checks
+        for spec in check.check_specs
+        if spec.blocking and spec.asset_key == dg.AssetKey("train_set")
+    }
+    assert names == {
+        "schema",
+        "funnel_adds_up",
+        "no_leak",
+        "no_personal_data",
+        "frozen_sides",
+        "terms_obeyed",
+        "coverage",
+        "balance",
+        "agreement",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "executor"), [("offline", "in_process"), ("paper", "multiprocess")]
+)
+def test_the_profile_chooses_the_executor(build, name, executor):
+    assert build(name).executor.name == executor
+
+
+def test_all_outputs_are_under_the_home(build, tmp_path):
+    resources = build("offline").resources
+    home = str(tmp_path / "home")
+    assert resources["llm"].ledger.url == f"sqlite:///{home}/ledger.db"
+    for name, folder in (("state", "state"), ("releases", "release"), ("vector_store", "index")):
+        assert resources[name].folder == f"{home}/{folder}"
+    assert resources["io_manager"].folder == f"{home}/tables"
+
+
+def test_every_role_and_juror_slot_has_its_model(build):
+    roles = {role.role: role for role in build("paper").resources["llm"].roles}
+    assert set(roles) == {
+        "expander",
+        "synthesizer",
+        "rewriter",
+        "tie_breaker",
+        "categorizer",
+        "juror_1",
+        "juror_2",
+        "juror_3",
+        "juror_4",
+    }
+    assert roles["juror_4"].model == "Yi-1.5-34B-Chat"
+
+
+def test_urls_and_keys_are_references_to_the_environment(build, monkeypatch):
+    monkeypatch.setenv("CHILLGUARD_EXPANDER_KEY", "sk-quite-secret")
+    resources = build("paper").resources
+    [role] = [role for role in resources["llm"].roles if role.role == "expander"]
+    assert isinstance(role.api_key, dg.EnvVar)
+    assert isinstance(role.urls[0], dg.EnvVar)
+    assert role.api_key.env_var_name == "CHILLGUARD_EXPANDER_KEY"
+    assert "sk-quite-secret" not in repr(resources)
+
+
+def test_the_ledger_of_the_cluster_is_named_by_the_environment(build, monkeypatch):
+    url = build("cluster").resources["llm"].ledger.url
+    assert isinstance(url, dg.EnvVar)
+    assert url.env_var_name == "CHILLGUARD_LEDGER_URL"
+
+
+def test_a_run_that_lacks_a_variable_of_its_environment_names_it(build):
+    llm = build("paper").resources["llm"]
+
+    @dg.asset
+    def asked(llm: LanguageModels) -> None:
+        """Needs the models."""
+
+    with pytest.raises(Exception, match="CHILLGUARD_EXPANDER_URL"):
+        dg.materialize([asked], resources={"llm": llm})
+
+
+def test_the_card_says_whether_stand_ins_were_used(build):
+    offline, paper = (build(name).resources["provenance"] for name in ("offline", "paper"))
+    assert (offline.offline, paper.offline) == (True, False)
+    assert offline.profile == "offline"
+    assert offline.models["juror_1"] == "offline-juror-1@main"
+
+
+def test_every_asset_says_what_one_row_is(build):
+    for key, spec in _keys(build("offline")).items():
+        assert spec.description.startswith("One row per "), key
+        assert key.split("/")[0] in {*schema.TABLES, "refresh_plan"}

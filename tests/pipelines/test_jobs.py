@@ -1,0 +1,66 @@
+import dagster as dg
+import pytest
+
+from pipelines import definitions
+from pipelines import profile as profiles
+from resources.ledger import Quarantined
+
+
+@pytest.fixture(scope="module")
+def defs(tmp_path_factory):
+    home = tmp_path_factory.mktemp("home")
+    return definitions.build(profiles.load("offline"), home)
+
+
+def _selected(defs, name):
+    job = defs.resolve_job_def(name)
+    return {key.to_user_string() for key in job.asset_layer.selected_asset_keys}
+
+
+def test_refresh_is_the_whole_lineage(defs):
+    everything = {spec.key.to_user_string() for spec in defs.resolve_all_asset_specs()}
+    assert _selected(defs, "refresh") == everything - {"refresh_plan"}
+    assert _selected(defs, "plan") == {"refresh_plan"}
+
+
+def test_a_refresh_of_real_prompts_is_what_depends_on_them(defs):
+    selected = _selected(defs, "real_prompts_refresh")
+    assert {
+        "real_prompts",
+        "annotated_prompts",
+        "rewritten_prompts",
+        "candidate_prompts",
+        "clean_prompts",
+        "labeled_prompts",
+        "train_set",
+        "test_set",
+        "dataset_card",
+    } <= selected
+    assert {f"jury_votes/juror_{slot}" for slot in range(1, 5)} <= selected
+    for name in ("taxonomy", "expanded_keywords", "post_index", "synthesized_prompts"):
+        assert name not in selected
+    assert not [key for key in selected if key.startswith("crawled_posts/")]
+
+
+def test_no_asset_is_left_half_fed_by_a_refresh_of_real_prompts(defs):
+    selected = _selected(defs, "real_prompts_refresh")
+    for spec in defs.resolve_all_asset_specs():
+        upstream = {dep.asset_key.to_user_string() for dep in spec.deps}
+        if upstream & selected:
+            assert spec.key.to_user_string() in selected
+
+
+@pytest.mark.parametrize(("asset", "free"), [(None, {"a", "b"}), ("one", {"a"})])
+def test_a_re_drive_lets_quarantined_calls_be_asked_again(tmp_path, asset, free):
+    defs = definitions.build(profiles.load("offline"), tmp_path)
+    ledger = defs.resources["llm"].ledger
+    ledger.quarantine(
+        Quarantined(key, place, "r", "m", "row", "why", 1, None)
+        for key, place in (("a", "one"), ("b", "two"))
+    )
+    config = {"ops": {"redrive": {"config": {"asset": asset} if asset else {}}}}
+    with dg.DagsterInstance.ephemeral() as instance:
+        job = defs.resolve_job_def("redrive_quarantine")
+        assert job.execute_in_process(run_config=config, instance=instance).success
+    found = ledger.quarantined(["a", "b"])
+    assert {key for key, one in found.items() if not one.held} == free
