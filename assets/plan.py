@@ -11,6 +11,7 @@ from resources.planner import Planner
 from resources.releases import Releases
 from resources.retrieval import Retrieval
 from resources.state import State
+from resources.tables import Tables
 from resources.translation import Translator
 
 
@@ -26,6 +27,7 @@ def refresh_plan(jurors: list[str]) -> dg.AssetsDefinition:
         real_prompt_files: SourceFiles,
         public_files: SourceFiles,
         retrieval: Retrieval,
+        tables: Tables,
         translator: dg.ResourceParam[Translator],
         llm: LanguageModels,
         state: State,
@@ -37,12 +39,14 @@ def refresh_plan(jurors: list[str]) -> dg.AssetsDefinition:
             taxonomy=known,
             seeds=keywords.seed_rows(seed_keywords_file.load(), known, seed_keywords_file.path),
             pool=state.keywords(),
+            extra_queries=state.extra_queries(),
             real=annotation.real_rows(real_prompt_files.records(known.codes, [])),
             public=annotation.public_rows(public_files.records((), [])),
             released=frozenset(releases.released_ids()),
             jurors=jurors,
-            nearest=lambda queries: retrieval.nearest(queries, settings.synthesis.top_k),
-            translate=translator.translate,
+            index=tables.read("post_index"),
+            nearest=retrieval.nearest,
+            translate=translator.local(context.log.info),
         )
         planner = Planner(llm)
         to_come = plan.dry_run(inputs, settings, planner.ask_for)

@@ -12,6 +12,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 T = TypeVar("T")
+_SALVAGE_AT = 0.5
 
 
 class Sampling(BaseModel):
@@ -24,12 +25,17 @@ class Sampling(BaseModel):
     max_tokens: int = 512
     top_logprobs: int = 0
 
+    def varied(self) -> "Sampling":
+        """Sampling of a salvage attempt: asked greedily, the same answer would come again."""
+        return self if self.temperature else self.model_copy(update={"temperature": _SALVAGE_AT})
+
 
 @dataclass(frozen=True)
 class ChatRequest:
     """One request: `row_id` says for which row, the rest is what the model gets.
 
     `answer_schema` is logical: a JSON schema, or `{"choice": [...]}` for one of several words.
+    `template` names the template and its fingerprint, for the record only.
     """
 
     row_id: str
@@ -37,6 +43,7 @@ class ChatRequest:
     sampling: Sampling
     answer_schema: Mapping[str, Any] | None = None
     repeat: int = 0
+    template: str | None = None
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,14 @@ class Outcome(Generic[T]):
 
 
 class Unreadable(Exception):
-    """A parser's verdict that an answer cannot be read; its text is the reason."""
+    """A parser's verdict that an answer cannot be read; its text is the reason.
+
+    `fallback` is what could be read all the same: it counts when asking anew did not help.
+    """
+
+    def __init__(self, reason: str, fallback: Any = None) -> None:
+        super().__init__(reason)
+        self.fallback = fallback
 
 
 Parser = Callable[[Answer], T]

@@ -7,7 +7,6 @@ vote per juror for every prompt that it may bring.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 
@@ -15,6 +14,7 @@ from chillguard import (
     annotation,
     calls,
     cleaning,
+    embedding,
     keywords,
     labeling,
     rewriting,
@@ -25,25 +25,28 @@ from chillguard.settings import Settings
 from chillguard.taxonomy import Taxonomy
 
 AskFor = Callable[[str], calls.Ask]
-Nearest = Callable[[Sequence[synthesis.Query]], tuple[list[list[str]], Mapping[str, Any]]]
+Nearest = Callable[[Sequence[str], int, embedding.PostFilter, pa.Table], list[list[str]]]
 
 
 @dataclass(frozen=True)
 class Inputs:
     """What a run starts from: files as read, the keyword pool, earlier releases, the index.
 
-    `nearest` gives, per query, the ids of the nearest posts, and all posts by id.
+    `index` is the manifest of the last run, if there was one; `nearest` asks the index;
+    `translate` is None where a model role translates.
     """
 
     taxonomy: Taxonomy
     seeds: pa.Table
     pool: pa.Table
+    extra_queries: Mapping[str, int]
     real: pa.Table
     public: pa.Table
     released: frozenset[str]
     jurors: Sequence[str]
+    index: pa.Table | None
     nearest: Nearest
-    translate: Callable[[Sequence[str]], list[str]]
+    translate: translation.Local | None
 
 
 @dataclass(frozen=True)
@@ -72,25 +75,29 @@ def dry_run(inputs: Inputs, settings: Settings, ask_for: AskFor) -> int:
     annotated = annotation.annotate(
         inputs.real, inputs.jurors, known, config.labeling, ask_for("annotated_prompts")
     )
-    slots = rewriting.slots(annotated, known, config.rewriting)
-    requests = rewriting.requests(slots, config.rewriting)
-    outcomes = ask_for("rewritten_prompts")("rewriter", requests, rewriting.parse)
-    rewritten = rewriting.rows(slots, outcomes)
-    rows = translation.candidates((rag, annotated, rewritten, inputs.public), config.translation)
-    english = translation.english(rows)
-    texts = inputs.translate([row["text"] for row in english])
-    candidates = translation.translated(rows, english, texts)
+    rewritten = rewriting.rewrite(
+        annotated, known, config.rewriting, config.guards, ask_for("rewritten_prompts")
+    )
+    candidates = translation.candidates(
+        (rag, annotated, rewritten, inputs.public),
+        config.translation,
+        ask_for("candidate_prompts"),
+        inputs.translate,
+        rewriting.surface_methods(),
+    )
     clean = cleaning.clean(candidates, inputs.released, config.cleaning)
     _jury(clean, inputs, settings, ask_for)
-    return _unasked(rag) + _unasked(rewritten)
+    return _unasked(rag) + _unasked(rewritten) + _unasked(candidates)
 
 
 def _rag(inputs: Inputs, pool: pa.Table, settings: Settings, ask: calls.Ask) -> pa.Table:
-    queries = synthesis.queries(pool, inputs.taxonomy, settings.synthesis)
-    nearest, posts = inputs.nearest(queries)
-    drawn = synthesis.draws(queries, nearest, posts, settings.synthesis)
-    requests = synthesis.requests(drawn, inputs.taxonomy, settings.synthesis)
-    return synthesis.rows(drawn, list(ask("synthesizer", requests, synthesis.parse)))
+    config, drawn = settings.synthesis, list[synthesis.Draw]()
+    if inputs.index is not None:
+        queries = synthesis.queries(pool, inputs.taxonomy, config, inputs.extra_queries)
+        texts = [query.text for query in queries]
+        nearest = inputs.nearest(texts, config.top_k, config.posts, inputs.index)
+        drawn = synthesis.draws(queries, nearest, embedding.posts(inputs.index), config)
+    return synthesis.generate(drawn, inputs.taxonomy, config, settings.guards, ask)
 
 
 def _jury(clean: pa.Table, inputs: Inputs, settings: Settings, ask_for: AskFor) -> None:

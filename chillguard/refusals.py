@@ -15,6 +15,16 @@ def _phrases() -> re.Pattern[str]:
     return re.compile("|".join(re.escape(phrase) for phrase in phrases), re.IGNORECASE)
 
 
+def declines(text: str) -> bool:
+    """Whether a text that was to be a user's prompt declines instead."""
+    return _openings().match(text.strip()) is not None
+
+
+@functools.cache
+def _openings() -> re.Pattern[str]:
+    return re.compile("|".join(taxonomy.packaged("declining.yaml")), re.IGNORECASE)
+
+
 def is_refusal(text: str) -> bool:
     """Whether the beginning of an answer declines the request."""
     return _phrases().search(text[:_HEAD]) is not None

@@ -3,6 +3,7 @@
 Pure rules over observations and a clock that is handed in: no sockets, no sleeping.
 """
 
+import random
 import statistics
 from dataclasses import dataclass, field
 
@@ -16,6 +17,18 @@ _MANY_WAIT = 0.25
 _MOST_FAIL = 0.5
 _BREAK_AFTER = 20
 _MAX_PAUSE_S = 30.0
+_BACKOFF_S = 0.25
+_MAX_BACKOFF_S = 8.0
+
+
+def backoff_s(tries: int, retry_after_s: float | None = None) -> float:
+    """Seconds until a request that failed so often is ready again, spread at random.
+
+    Never more than was told: the endpoint that told it rests so long, another one may be free.
+    """
+    pause: float = min(_MAX_BACKOFF_S, _BACKOFF_S * 2 ** min(tries, 8))
+    pause *= random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries, guards no secret
+    return pause if retry_after_s is None else min(pause, retry_after_s)
 
 
 @dataclass
@@ -135,6 +148,15 @@ class Breaker:
         """When the endpoint may be asked again."""
         return self._retry_at
 
-    def down_for(self, now: float) -> float:
-        """Seconds for which the endpoint has been down; 0 when it is up."""
+    def is_out(self, now: float, longest_s: float) -> bool:
+        """Whether the endpoint has been down, or wants to be left alone, for longer than that."""
+        return self._down_for(now) > longest_s or self._retry_at - now > longest_s
+
+    def told(self, now: float) -> str:
+        """In words, why the endpoint is not asked."""
+        if self.down_since is None:
+            return f"asks to wait {self._retry_at - now:,.0f} s"
+        return f"{self.reason}, for {self._down_for(now):,.0f} s"
+
+    def _down_for(self, now: float) -> float:
         return 0.0 if self.down_since is None else now - self.down_since

@@ -7,8 +7,9 @@ stored and what is tried again is `resources.engine`.
 import asyncio
 import email.utils
 import json
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -23,6 +24,12 @@ OFFLINE = "offline"
 Binding = Literal["structured_outputs", "response_format", "prompt"]
 _OVERLOAD = frozenset({429, 503})
 _PASSING = frozenset({408, 409, 425, 500, 502, 504})
+_FORBIDDEN = {
+    401: "the API key is missing or not accepted",
+    402: "the account has no credit left",
+    403: "the API key is missing or not accepted",
+    404: "there is no such model or path; mend `model` or `url` of the role",
+}
 _MAX_BODY = 16 * 1024 * 1024
 _MAX_KIND = 32
 _CONNECT_WITHIN_S = 10.0
@@ -52,7 +59,7 @@ class Failed(Failure):
 
 
 class Forbidden(Failure):
-    """401 or 403: no request will be answered until the key is mended."""
+    """401 to 404: no request will be answered until key, credit, model name or URL is mended."""
 
 
 @dataclass(frozen=True)
@@ -107,16 +114,24 @@ class Wire:
         return response.status_code, response.headers.get("retry-after"), received
 
     async def queue_length(self) -> int | None:
-        """Requests waiting in the engine, by its `/metrics`; None where there is no such page."""
+        """Requests waiting in the engine, by its `/metrics`; None where there is no such page.
+
+        Raises `Failed` when no answer comes.
+        """
         request = self._request("GET", self._metrics, _METRICS_WITHIN_S)
         try:
             async with asyncio.timeout(_METRICS_WITHIN_S):
                 response = await self._transport.handle_async_request(request)
                 text = (await _received(response)).decode("utf-8", "replace")
-        except (httpx.TransportError, TimeoutError, Failure):
-            return None
+        except (httpx.TransportError, TimeoutError):
+            raise Failed("no metrics") from None
+        if response.status_code in _PASSING | _OVERLOAD:
+            raise Failed("no metrics for now")
         lines = [line for line in text.splitlines() if line.startswith(_WAITING)]
-        return int(sum(float(line.rsplit(" ", 1)[1]) for line in lines)) if lines else None
+        try:
+            return int(sum(float(line.split()[-1]) for line in lines)) if lines else None
+        except (ValueError, OverflowError):
+            return None
 
     async def close(self) -> None:
         """Close all connections."""
@@ -161,39 +176,42 @@ async def ask(wire: Wire, model: str, request: calls.ChatRequest, binding: Bindi
     """One answer; raises a kind of `Failure`."""
     status, retry_after, body = await wire.complete(_body(model, request, binding))
     if status in _OVERLOAD:
-        raise Overloaded(f"HTTP {status}", _seconds(retry_after))
+        raise Overloaded(f"HTTP {status}", retry_after_s(retry_after))
     if status in _PASSING:
         raise Failed(f"HTTP {status}")
-    if status in (401, 403):
-        raise Forbidden(f"HTTP {status}: the API key is missing or not accepted")
+    if status in _FORBIDDEN:
+        raise Forbidden(f"HTTP {status}: {_FORBIDDEN[status]}")
     if status != 200:
         raise Refused(f"HTTP {status}{_error_type(body)}")
     return _reply(body)
 
 
-async def probe(wire: Wire, model: str) -> Binding:
-    """How the endpoint binds a schema: found out by asking for a word nobody would say.
+_WORD = "qvx"
+PROBE = calls.ChatRequest(
+    row_id="probe",
+    messages=({"role": "user", "content": "1 + 1 = ?"},),
+    sampling=calls.Sampling(max_tokens=16),
+    answer_schema={"choice": [_WORD, _WORD + "z"]},
+)
+
+
+async def probe(send: Callable[[int, Binding], Awaitable[Reply]]) -> Binding:
+    """How an endpoint binds a schema: found out by asking for a word nobody would say.
 
     An engine that silently ignores a constraint answers 200 with free text, so only the answer
-    tells. Raises a kind of `Failure` when the endpoint does not answer at all.
+    tells. `send` asks `PROBE` for the n-th time under a binding; its `Failure` goes through when
+    the endpoint does not answer at all, or rejects even a plain question.
     """
-    question = ({"role": "user", "content": "1 + 1 = ?"},)
-    sampling = calls.Sampling(max_tokens=16)
-    request = calls.ChatRequest("probe", question, sampling, {"choice": [_WORD, _WORD + "z"]})
-    for binding in _BINDINGS:
+    bindings: tuple[Binding, ...] = ("structured_outputs", "response_format")
+    for number, binding in enumerate(bindings):
         try:
-            reply = await ask(wire, model, request, binding)
+            reply = await send(number, binding)
         except Refused:
             continue
         if _WORD in reply.answer.text:
             return binding
-    # Without a constraint it must answer: an unknown model rejects everything.
-    await ask(wire, model, request, "prompt")
+    await send(len(bindings), "prompt")
     return "prompt"
-
-
-_WORD = "qvx"
-_BINDINGS: tuple[Binding, ...] = ("structured_outputs", "response_format")
 
 
 def _body(model: str, request: calls.ChatRequest, binding: Binding) -> dict[str, Any]:
@@ -249,12 +267,13 @@ def _error_type(body: bytes) -> str:
     return f" {kind}" if known else ""
 
 
-def _seconds(header: str | None) -> float | None:
+def retry_after_s(header: str | None) -> float | None:
     """Seconds from a Retry-After header: a number, or an HTTP date."""
     if header is None:
         return None
     try:
-        return max(0.0, float(header))
+        seconds = float(header)
+        return max(0.0, seconds) if math.isfinite(seconds) else None
     except ValueError:
         pass
     try:

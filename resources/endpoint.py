@@ -1,5 +1,8 @@
 """One endpoint of a role: its wire, and all that is known of its state."""
 
+import asyncio
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from resources import chat
@@ -17,6 +20,7 @@ class Endpoint:
     breaker: Breaker = field(default_factory=Breaker)
     has_metrics: bool = True
     probed: bool = False
+    poll: asyncio.Task[None] | None = None
 
     def has_room(self, now: float, binds: bool) -> bool:
         """Whether a request may be sent to it now; if requests bind a schema, not before the probe
@@ -33,12 +37,41 @@ class Endpoint:
         idle = self.limiter.in_flight == 0
         return self.binding is None and idle and self.breaker.allows(now, 0)
 
-    async def look_at_queue(self) -> None:
+    async def probe(self, model: str, answered: Callable[[int, chat.Reply, float], bool]) -> None:
+        """Find out how the endpoint binds a schema.
+
+        `answered` is told of each answer (which of the probe it is, its milliseconds) and says
+        whether another may be asked for.
+        """
+        may_go_on = True
+
+        async def send(number: int, binding: chat.Binding) -> chat.Reply:
+            nonlocal may_go_on
+            if not may_go_on:
+                raise chat.Failed("nothing more may be sent")
+            sent_at = time.monotonic()
+            reply = await chat.ask(self.wire, model, chat.PROBE, binding)
+            may_go_on = answered(number, reply, (time.monotonic() - sent_at) * 1000)
+            return reply
+
+        self.binding = await chat.probe(send)
+        self.probed = True
+
+    def start_poll(self) -> None:
+        """Look at the engine's queue, beside the answers: a page that hangs must not hold them."""
+        if self.has_metrics and (self.poll is None or self.poll.done()):
+            self.poll = asyncio.get_running_loop().create_task(self._look_at_queue())
+
+    async def _look_at_queue(self) -> None:
         """Let the limiter know how many requests wait in the engine, if the engine tells."""
-        if self.has_metrics and self.breaker.down_since is None:
+        if self.breaker.down_since is not None:
+            return
+        try:
             waiting = await self.wire.queue_length()
-            self.has_metrics = waiting is not None
-            self.limiter.queued(waiting or 0)
+        except chat.Failure:
+            return
+        self.has_metrics = waiting is not None
+        self.limiter.queued(waiting or 0)
 
     @property
     def shown(self) -> str:

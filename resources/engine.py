@@ -7,7 +7,6 @@ and which requests there are is `resources.llm`.
 
 import asyncio
 import contextlib
-import random
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Sequence
@@ -15,21 +14,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from chillguard import calls
-from resources import chat
+from resources import backpressure, chat
 from resources.endpoint import Endpoint
 
 _COMMIT_WITHIN_S = 0.04
 _POLL_QUEUE_S = 1.0
 _TICK_S = 0.25
 _PAUSE_S = 0.02
-_BACKOFF_S = 0.25
-_MAX_BACKOFF_S = 8.0
 # An endpoint that is up but always says 429 must not hold a row for ever.
 _MAX_OVERLOADS = 60
 
 
 class Stopped(Exception):
-    """The engine stopped in good order; its text says why. Everything answered is committed."""
+    """Stopped in good order; the text says why. Everything answered is committed."""
 
 
 @dataclass
@@ -66,7 +63,6 @@ class Engine:
 
     `book` is told of each answer at once and says whether more may be sent; `commit` is called with
     groups of answers before they are handed on.
-
     `attempts` bounds failures per item; `give_up_after_s` is how long all endpoints may be down.
     """
 
@@ -97,8 +93,7 @@ class Engine:
         self._closed = False
         self._binds = False
         self._polled_at = 0.0
-        self._left_at = time.monotonic()
-        self._resumed_at = self._left_at
+        self._left_at = self._resumed_at = time.monotonic()
 
     @property
     def capacity(self) -> int:
@@ -109,6 +104,11 @@ class Engine:
     def on_hand(self) -> int:
         """Items that were put in and have not come out."""
         return len(self._ready) + self._waiting + len(self._tasks) + len(self._uncommitted)
+
+    @property
+    def _is_busy(self) -> bool:
+        """Whether anything may still come out: once closed, only what is on its way."""
+        return bool(self._tasks or self._uncommitted) if self._closed else self.on_hand > 0
 
     def put(self, items: Sequence[Item]) -> None:
         """Take items; must be called from the loop's thread while the loop is not running."""
@@ -123,9 +123,9 @@ class Engine:
         now = time.monotonic()
         if now - self._left_at > _PAUSE_S:
             self._resumed_at = now
-        while not self._done and self.on_hand:
+        while not self._done and self._is_busy:
             self._pump()
-            await self._poll_queues()
+            self._poll_queues()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), self._pause())
             self._wake.clear()
@@ -137,9 +137,10 @@ class Engine:
     async def close(self) -> None:
         """Abort what is in flight and commit what was answered."""
         self._closed = True
-        for task in self._tasks:
+        tasks = [*self._tasks, *(e.poll for e in self._endpoints if e.poll)]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._flush_now()
         for endpoint in self._endpoints:
             await endpoint.wire.close()
@@ -168,9 +169,14 @@ class Engine:
         task.add_done_callback(self._finished)
 
     async def _probe(self, endpoint: Endpoint) -> None:
+        def answered(number: int, reply: chat.Reply, latency_ms: float) -> bool:
+            # A probe asks about the endpoint, so that is in its key: each of several is paid for.
+            key = calls.call_key(self._model, endpoint.shown, chat.PROBE, number)
+            self._answered(Answered(Item(key, chat.PROBE, number), reply, endpoint.url, latency_ms))
+            return not self._closed
+
         try:
-            endpoint.binding = await chat.probe(endpoint.wire, self._model)
-            endpoint.probed = True
+            await endpoint.probe(self._model, answered)
         except (chat.Forbidden, chat.Refused) as failure:
             self._failure = Stopped(endpoint.not_accepted(str(failure)))
         except chat.Failure as failure:
@@ -211,7 +217,7 @@ class Engine:
 
     def _failed(self, item: Item, endpoint: Endpoint, failure: chat.Failure) -> None:
         now = time.monotonic()
-        reason = str(failure)
+        reason, told = str(failure), None
         self.errors[reason] += 1
         match failure:
             case chat.Refused():
@@ -224,15 +230,13 @@ class Engine:
             case chat.Overloaded():
                 endpoint.limiter.overloaded()
                 item.overloads += 1
-                if failure.retry_after_s:
-                    endpoint.breaker.paused(now + failure.retry_after_s)
-                if reason.startswith("time-out"):
-                    item.attempts += 1
+                item.attempts += reason.startswith("time-out")
+                if told := failure.retry_after_s:
+                    endpoint.breaker.paused(now + told)
             case _:
                 item.attempts += 1
-        if not isinstance(failure, chat.Overloaded) or failure.retry_after_s is None:
+        if told is None:
             endpoint.breaker.failed(now, reason)
-        told = failure.retry_after_s if isinstance(failure, chat.Overloaded) else None
         self._try_again(item, endpoint, reason, told)
 
     def _try_again(
@@ -244,9 +248,7 @@ class Engine:
         if item.attempts >= self._attempts or item.overloads >= _MAX_OVERLOADS:
             self._done.append(GivenUp(item, f"gave up: {reason}"))
             return
-        tries = item.attempts + item.overloads
-        pause = retry_after_s or min(_MAX_BACKOFF_S, _BACKOFF_S * 2 ** min(tries, 8))
-        pause *= random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries, guards no secret
+        pause = backpressure.backoff_s(item.attempts + item.overloads, retry_after_s)
         self._waiting += 1
         asyncio.get_running_loop().call_later(pause, self._back, item)
 
@@ -278,22 +280,21 @@ class Engine:
                 self._commit(answered)
             except BaseException as error:
                 self._failure = error
-            self._done += answered
+            self._done += [one for one in answered if one.item.request is not chat.PROBE]
         self._wake.set()
 
     def _raise_if_stopped(self) -> None:
         if self._failure:
             raise self._failure
         now = time.monotonic()
-        down = [e.breaker.down_for(now) for e in self._endpoints]
-        if min(down) > self._give_up_after_s:
-            told = ", ".join(f"{e.shown} ({e.breaker.reason})" for e in self._endpoints)
-            raise Stopped(f"no endpoint has answered for {min(down):.0f} s: {told}")
+        if all(e.breaker.is_out(now, self._give_up_after_s) for e in self._endpoints):
+            told = ", ".join(f"{e.shown} ({e.breaker.told(now)})" for e in self._endpoints)
+            raise Stopped(f"no endpoint answers: {told}")
 
-    async def _poll_queues(self) -> None:
+    def _poll_queues(self) -> None:
         now = time.monotonic()
         if now - self._polled_at < _POLL_QUEUE_S:
             return
         self._polled_at = now
         for endpoint in self._endpoints:
-            await endpoint.look_at_queue()
+            endpoint.start_poll()

@@ -6,19 +6,19 @@ could not be answered stand in the `quarantine` table until they are.
 """
 
 import datetime as dt
-import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from chillguard import calls
+from resources import database
 
 _IN_BATCH = 500
+_PROBE = "probe"
+_ID_CHARS = 32
 _METADATA = sa.MetaData()
 CALLS = sa.Table(
     "calls",
@@ -27,6 +27,8 @@ CALLS = sa.Table(
     sa.Column("asset", sa.String, nullable=False, comment="asset that paid for the call"),
     sa.Column("role", sa.String, nullable=False),
     sa.Column("run_id", sa.String, nullable=False, comment="run that paid for the call"),
+    sa.Column("row_id", sa.String, comment="row that asked first"),
+    sa.Column("template", sa.String, comment="template of the request, and its fingerprint"),
     sa.Column("model", sa.String, nullable=False),
     sa.Column("revision", sa.String, nullable=False),
     sa.Column("repeat_index", sa.Integer, nullable=False),
@@ -92,6 +94,8 @@ class Call:
     cost: float | None = None
     fingerprint: str | None = None
     logprobs: Any = None
+    row_id: str | None = None
+    template: str | None = None
     answered_at: dt.datetime = field(default_factory=_now)
 
 
@@ -143,6 +147,14 @@ class Ledger(dg.ConfigurableResource):
             for row in self._among(sa.select(*columns), CALLS.c.key, keys)
         }
 
+    def record(self, key: str) -> dict[str, Any] | None:
+        """What is known of a call, without its answer; None if it was never answered."""
+        columns = [column for column in CALLS.c if column.name not in ("answer", "logprobs")]
+        query = sa.select(*columns).where(CALLS.c.key == key)
+        with database.engine(self.url, _METADATA).connect() as connection:
+            row = connection.execute(query).first()
+        return dict(row._mapping) if row else None
+
     def add(self, answered: Iterable[Call]) -> None:
         """Commit answered calls in one transaction; a key that is there already stays as it is."""
         self._insert(CALLS, [vars(call) for call in answered])
@@ -161,17 +173,18 @@ class Ledger(dg.ConfigurableResource):
             sa.func.coalesce(sa.func.sum(tokens), 0),
             sa.func.coalesce(sa.func.sum(CALLS.c.cost), 0.0),
         ).where(*(CALLS.c[name] == value for name, value in by.items()))
-        with _engine(self.url).connect() as connection:
+        with database.engine(self.url, _METADATA).connect() as connection:
             found = connection.execute(query).one()
         return Spent(int(found[0]), int(found[1]), float(found[2]))
 
     def averages(self, **by: str) -> Averages | None:
-        """Means of the calls whose columns have these values; None without any."""
+        """Means of the calls whose columns have these values, probes aside; None without any."""
         columns = (CALLS.c.prompt_tokens, CALLS.c.completion_tokens, CALLS.c.latency_ms)
         query = sa.select(*(sa.func.avg(column) for column in columns)).where(
-            *(CALLS.c[name] == value for name, value in by.items())
+            CALLS.c.row_id.is_distinct_from(_PROBE),
+            *(CALLS.c[name] == value for name, value in by.items()),
         )
-        with _engine(self.url).connect() as connection:
+        with database.engine(self.url, _METADATA).connect() as connection:
             found = connection.execute(query).one()
         if found[2] is None:
             return None
@@ -191,9 +204,8 @@ class Ledger(dg.ConfigurableResource):
     def release(self, keys: Iterable[str]) -> None:
         """Forget quarantined requests: they were answered."""
         gone = list(keys)
-        with _engine(self.url).begin() as connection:
-            for start in range(0, len(gone), _IN_BATCH):
-                part = gone[start : start + _IN_BATCH]
+        with database.engine(self.url, _METADATA).begin() as connection:
+            for part in _parts(gone):
                 connection.execute(sa.delete(QUARANTINE).where(QUARANTINE.c.key.in_(part)))
 
     def redrive(self, asset: str | None = None) -> int:
@@ -201,13 +213,34 @@ class Ledger(dg.ConfigurableResource):
         update = sa.update(QUARANTINE).values(held=False, drives=QUARANTINE.c.drives + 1)
         if asset:
             update = update.where(QUARANTINE.c.asset == asset)
-        with _engine(self.url).begin() as connection:
+        with database.engine(self.url, _METADATA).begin() as connection:
             return int(connection.execute(update).rowcount)
+
+    def take_down(self, keys: Sequence[str], row_ids: Sequence[str]) -> int:
+        """Null answers, by key or by the row that asked; returns how many.
+
+        The keys stay, so that none of them is ever asked again.
+        """
+        gone = {"answer": None, "logprobs": None, "taken_down_at": _now()}
+        count = 0
+        with database.engine(self.url, _METADATA).begin() as connection:
+            # A row may ask several times, under its id and a suffix.
+            by_row = sa.func.substr(CALLS.c.row_id, 1, _ID_CHARS)
+            for column, values in ((CALLS.c.key, keys), (by_row, row_ids)):
+                for part in _parts(values):
+                    where = (column.in_(part), CALLS.c.answer.is_not(None))
+                    update = sa.update(CALLS).where(*where).values(**gone)
+                    count += int(connection.execute(update).rowcount)
+            for part in _parts(row_ids):
+                update = sa.update(QUARANTINE).where(QUARANTINE.c.row_id.in_(part))
+                connection.execute(update.values(last_answer=None))
+        database.forget(self.url, _METADATA)
+        return count
 
     def binding(self, endpoint: str, model: str) -> str | None:
         """How the endpoint binds a schema, if it was ever probed."""
         where = (BINDINGS.c.endpoint == endpoint, BINDINGS.c.model == model)
-        with _engine(self.url).connect() as connection:
+        with database.engine(self.url, _METADATA).connect() as connection:
             found = connection.execute(sa.select(BINDINGS.c.binding).where(*where)).scalar()
         return None if found is None else str(found)
 
@@ -217,32 +250,15 @@ class Ledger(dg.ConfigurableResource):
         self._insert(BINDINGS, [row])
 
     def _insert(self, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
-        if rows:
-            with _engine(self.url).begin() as connection:
-                dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-                connection.execute(dialect.insert(table).on_conflict_do_nothing(), rows)
+        with database.engine(self.url, _METADATA).begin() as connection:
+            database.insert_new(connection, table, rows)
 
     def _among(self, query: Any, column: Any, keys: Sequence[str]) -> Iterable[Any]:
-        with _engine(self.url).connect() as connection:
-            for start in range(0, len(keys), _IN_BATCH):
-                part = column.in_(keys[start : start + _IN_BATCH])
-                yield from connection.execute(query.where(part))
+        with database.engine(self.url, _METADATA).connect() as connection:
+            for part in _parts(keys):
+                yield from connection.execute(query.where(column.in_(part)))
 
 
-@functools.cache
-def _engine(url: str) -> sa.Engine:
-    database = sa.make_url(url).database
-    if url.startswith("sqlite") and database:
-        Path(database).parent.mkdir(parents=True, exist_ok=True)
-    engine = sa.create_engine(url)
-    if engine.dialect.name == "sqlite":
-        sa.event.listen(engine, "connect", _many_writers)
-    _METADATA.create_all(engine)
-    return engine
-
-
-def _many_writers(connection: Any, _: Any) -> None:
-    # WAL lets a second process write; NORMAL survives kill -9, and a power cut costs at most the
-    # commits of the last checkpoint, which are asked again.
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=60000"):
-        connection.execute(f"PRAGMA {pragma}")
+def _parts(values: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Values in parts that fit into one statement."""
+    return (values[start : start + _IN_BATCH] for start in range(0, len(values), _IN_BATCH))

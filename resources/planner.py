@@ -110,5 +110,6 @@ def _read(
     try:
         value = parse(answer) if answer else None
     except calls.Unreadable as error:
-        return calls.Outcome(request.row_id, key, None, str(error))
+        reason = None if error.fallback is not None else str(error)
+        return calls.Outcome(request.row_id, key, error.fallback, reason)
     return calls.Outcome(request.row_id, key, value, None if answer else "taken down")

@@ -31,6 +31,31 @@ class Usage:
         self.cost += cost
 
 
+class Pace:
+    """Tells, every few seconds, how much of a long piece of work is done, its rate and ETA."""
+
+    def __init__(self, asset: str, what: str, total: int, tell: Callable[[str], None]) -> None:
+        self._asset = asset
+        self._what = what
+        self._total = total
+        self._tell = tell
+        self._done = 0
+        self._began_at = self._told_at = time.monotonic()
+
+    def add(self, count: int) -> None:
+        """Count work done."""
+        self._done += count
+        now = time.monotonic()
+        if now - self._told_at > _TELL_EVERY_S or self._done == self._total:
+            self._told_at = now
+            elapsed = max(1e-9, now - self._began_at)
+            eta_s = (self._total - self._done) * elapsed / self._done
+            self._tell(
+                f"{self._asset}: {self._done:,} of {self._total:,} {self._what}, "
+                f"{self._done / elapsed:,.0f}/s, ETA {eta_s:,.0f} s"
+            )
+
+
 class Progress:
     """Tells rate, ETA, tokens, money and errors of the running role through `tell`."""
 

@@ -7,8 +7,8 @@ Decides nothing about an answer but whether the stage's parser can read it. How 
 import asyncio
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from chillguard import calls, refusals
 from resources import chat
@@ -24,6 +24,8 @@ T = TypeVar("T")
 _CHUNK = 512
 # Salvage attempts get repeat indices of their own, far above those a stage uses.
 _SALVAGE = 1_000_000
+# An endpoint is asked so often at most to find out how it binds a schema.
+_PROBES = 3
 
 
 class Stream(Generic[T]):
@@ -107,10 +109,17 @@ class Stream(Generic[T]):
         try:
             value = self._parse(answer)
         except calls.Unreadable as error:
+            one.fallback = error.fallback or one.fallback
             drives = one.quarantined.drives if one.quarantined else 0
             if len(one.keys) <= self._model.salvage + drives * (1 + self._model.salvage):
+                one.request = replace(one.request, sampling=one.request.sampling.varied())
                 one.keys.append(self._key(one, len(one.keys)))
                 yield from self._salvage(one)
+                return
+            if one.fallback is not None:
+                if one.quarantined:
+                    self._ledger.release([one.keys[0]])
+                yield calls.Outcome(one.request.row_id, one.keys[-1], one.fallback)
                 return
             reason = "refusal" if refusals.is_refusal(answer.text) else f"unreadable: {error}"
             yield self._failed(one, reason, answer.text)
@@ -149,6 +158,9 @@ class Stream(Generic[T]):
     def _send(self, runner: asyncio.Runner) -> None:
         """Hand queued items to the engine, no more than the budget still pays for."""
         left = self._asker.budget.calls_left
+        if left is not None and any(e.binding is None for e in self._endpoints):
+            # What probes will take; one request is enough to set them going.
+            left = max(left - _PROBES * len(self._endpoints), min(left, 1))
         room = len(self._queue) if left is None else max(0, left - self.engine.on_hand)
         if self._expecting and (crossed := self._asker.budget.crossed()):
             runner.run(self.engine.drain())
@@ -184,6 +196,8 @@ class Stream(Generic[T]):
             asset=self._asker.asset,
             role=model.role,
             run_id=self._asker.run_id,
+            row_id=answered.item.request.row_id,
+            template=answered.item.request.template,
             model=model.model,
             revision=model.revision,
             repeat_index=answered.item.repeat,
@@ -215,11 +229,12 @@ class Stream(Generic[T]):
 
 @dataclass
 class _Asked:
-    """A request, the keys of its attempts so far, and its quarantine record if it has one."""
+    """A request as last asked, the keys of its attempts, and its quarantine record if any."""
 
     request: calls.ChatRequest
     keys: list[str] = field(default_factory=list)
     quarantined: Quarantined | None = None
+    fallback: Any = None
 
     @property
     def repeat(self) -> int:

@@ -40,7 +40,7 @@ def answer(model: str, messages: list[dict[str, str]]) -> str | None:
     """What the twin called `model` says; None if there is no such twin."""
     text = {message["role"]: message["content"] for message in messages}
     if model in _WRITERS:
-        return _WRITERS[model](text["user"])
+        return _WRITERS[model](text["system"], text["user"])
     if model in lexicon.lexicon()["jurors"]:
         return judges.vote(model, text["user"])
     if model == "offline-categorizer":
@@ -61,6 +61,7 @@ def _route(path: str, body: bytes) -> tuple[int, dict[str, Any]]:
     text = answer(str(model), request["messages"])
     if text is None:
         return 404, _error("NotFoundError", 404, f"The model `{model}` does not exist.", "model")
+    spelled = _certain(text) if request.get("logprobs") else None
     sent = sum(len(message["content"]) for message in request["messages"])
     return 200, {
         "id": "chatcmpl-offline",
@@ -72,7 +73,7 @@ def _route(path: str, body: bytes) -> tuple[int, dict[str, Any]]:
             {
                 "index": 0,
                 "message": {"role": "assistant", "content": text},
-                "logprobs": None,
+                "logprobs": spelled,
                 "finish_reason": "stop",
             }
         ],
@@ -82,6 +83,12 @@ def _route(path: str, body: bytes) -> tuple[int, dict[str, Any]]:
             "total_tokens": sent + len(text),
         },
     }
+
+
+def _certain(text: str) -> dict[str, Any]:
+    """Log-probabilities of a rule: it says one thing, and never another."""
+    tokens = [{"token": c, "logprob": 0.0, "bytes": list(c.encode("utf-8"))} for c in text]
+    return {"content": [{**token, "top_logprobs": [token]} for token in tokens]}
 
 
 def _error(kind: str, code: int, message: str, param: str | None = None) -> dict[str, Any]:

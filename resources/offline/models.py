@@ -5,9 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from chillguard import translation
 from resources.embedding import Embedder
 from resources.offline import writers
-from resources.translation import Translator
+from resources.translation import Tell, Translator
+from resources.vector_store import Vectors
 
 _SIZES = (1, 2, 3)
 
@@ -19,15 +21,13 @@ class HashedEmbedder(Embedder):
     revision: str = "1"
     dimension: int = 256
 
-    def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        """Vectors, shape (len(texts), dimension), unit length."""
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """Vectors of the texts, in order."""
         total = np.zeros((len(texts), self.dimension), np.float64)
-        if not texts:
-            return np.asarray(total, np.float32)
-        for size in _SIZES:
+        for size in _SIZES if texts else ():
             total += size * self._counts(texts, size)
         norms = np.linalg.norm(total, axis=1, keepdims=True)
-        return np.asarray(total / np.maximum(norms, 1e-12), np.float32)
+        return Vectors(np.asarray(total / np.maximum(norms, 1e-12), np.float32))
 
     def _counts(self, texts: Sequence[str], size: int) -> npt.NDArray[np.float64]:
         padded = [text.lower().ljust(size, "\0") for text in texts]
@@ -49,6 +49,10 @@ class HashedEmbedder(Embedder):
 
 class PhrasebookTranslator(Translator):
     """Chinese of the bundled English posts, alone or in the synthesizer's frames."""
+
+    def local(self, tell: Tell) -> translation.Local:
+        """The phrase book; it takes no time worth telling."""
+        return self.translate
 
     def translate(self, texts: Sequence[str]) -> list[str]:
         """Chinese texts in order; empty where the phrase book does not know the text."""

@@ -2,28 +2,20 @@ import dagster as dg
 import pytest
 
 from assets import plan
-from resources.retrieval import Retrieval
-from resources.tables import Tables
 
 JURORS = [f"juror_{slot}" for slot in range(1, 5)]
 LINES = ('{"text": "请介绍一下垃圾分类的规定有哪些", "label": "safe"}',)
 
 
 @pytest.fixture
-def planned(bench, source, files, tmp_path):
+def planned(bench, source, files):
     columns = {"text": "text", "label": "label"}
     bench.more["real_prompt_files"] = files(source(*LINES, columns=columns))
     bench.more["public_files"] = files()
     bench.set(keywords={"target": 20, "targets": {"A1": 22}}, rewriting={"rewrites_per_prompt": 1})
-    resources = bench._resources()
-    resources["retrieval"] = Retrieval(
-        embedder=resources["embedder"],
-        vector_store=resources["vector_store"],
-        tables=Tables(folder=str(tmp_path / "tables")),
-    )
     with dg.DagsterInstance.ephemeral() as instance:
         asset = plan.refresh_plan(JURORS)
-        run = dg.materialize([asset], resources=resources, instance=instance)
+        run = dg.materialize([asset], resources=bench._resources(), instance=instance)
     [event] = run.asset_materializations_for_node("refresh_plan")
     return {name: value.value for name, value in event.metadata.items()}
 

@@ -46,13 +46,16 @@ def say(text: str) -> None:
 
 
 class Server:
-    """A loopback chat endpoint of its own process; `reads` for one that looks at the questions."""
+    """A loopback chat endpoint of its own process; `reads` for one that looks at the questions.
 
-    def __init__(self, delay_ms: int, reads: bool = False) -> None:
+    One that does not read says `content` to everything.
+    """
+
+    def __init__(self, delay_ms: int, reads: bool = False, content: str = "safe") -> None:
         node = shutil.which("node")
         if not node:
             raise SystemExit("the benchmarks need Node.js (`node`) for their loopback endpoint")
-        command = [node, str(HERE / "server.mjs"), str(delay_ms), "read" if reads else ""]
+        command = [node, str(HERE / "server.mjs"), str(delay_ms), "read" if reads else "", content]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -198,10 +201,11 @@ def figure(
     against: str | None = None,
     ratio: float | None = None,
     rounds: int = 1,
+    bench: str = "engine",
 ) -> None:
     """Print one figure."""
     told = {
-        "bench": "engine",
+        "bench": bench,
         "metric": metric,
         "value": None if value is None else round(value, 3),
         "unit": unit,

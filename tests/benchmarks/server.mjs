@@ -1,7 +1,7 @@
 // A loopback chat endpoint for benchmarks: answers after a fixed delay, counts calls and peak in
-// flight. Arguments: delay in milliseconds, and `read` for one that reads what it is asked: it
-// answers with the text of the messages, rejects a request that says `poison`, and counts
-// equal requests. Prints its port on the first line.
+// flight. Arguments: delay in milliseconds; `read` for one that reads what it is asked: it answers
+// with the text of the messages, rejects a request that says `poison`, and counts equal requests;
+// what to answer otherwise. Prints its port on the first line.
 import { createHash } from "node:crypto";
 import { createServer } from "node:http";
 
@@ -31,7 +31,7 @@ function plain(content) {
   return typeof content === "string" ? content : content.map((part) => part.text).join("");
 }
 
-const SAFE = completion("safe");
+const SAFE = completion(process.argv[4] ?? "safe");
 const REJECTION = JSON.stringify({ error: { message: "poison", type: "BadRequestError", code: 400 } });
 
 function handle(response, parts) {

@@ -69,6 +69,14 @@ def test_an_unknown_sampling_parameter_is_refused():
         calls.Sampling(temprature=1.0)
 
 
+def test_a_greedy_request_is_varied_and_a_random_one_stays():
+    greedy = calls.Sampling(max_tokens=7, top_logprobs=5)
+    assert greedy.varied() == calls.Sampling(temperature=0.5, max_tokens=7, top_logprobs=5)
+    assert greedy.temperature == 0.0
+    warm = calls.Sampling(temperature=0.9)
+    assert warm.varied() == warm
+
+
 def test_a_json_object_is_read():
     assert calls.parse_json(builders.answer('{"a": ["一"]}')) == {"a": ["一"]}
 

@@ -1,18 +1,28 @@
 import pytest
 
-from chillguard import annotation, calls, keywords, plan, schema, settings
+from chillguard import annotation, calls, keywords, plan, rewriting, schema, settings
 from tests.chillguard import builders
 
 SMALL = builders.SMALL
-POSTS = {
-    key: {"post_id": key, "text": builders.mixed(key), **builders.TERMS}
+INDEX = schema.POST_INDEX.build(
+    {
+        "post_id": key,
+        "point_id": f"point {key}",
+        "sources": ["one"],
+        "text": builders.mixed(key),
+        "embedding_model": "m@1",
+        "dimension": 8,
+        "retrievable": True,
+        **builders.TERMS,
+    }
     for key in ("p1", "p2", "p3")
-}
+)
 SETTINGS = settings.Settings.model_validate(
     {
         "keywords": {"target": 2},
-        "synthesis": {"queries_per_category": 2, "prompts_per_query": 2},
-        "rewriting": {"rewrites_per_prompt": 11},
+        "synthesis": {"queries_per_category": 2, "prompts_per_query": 2, "twin_queries": 1},
+        # All that fit: eleven ask a model, the others are transforms.
+        "rewriting": {"rewrites_per_prompt": 99},
     }
 )
 REAL = [builders.record(builders.mixed(0), label="safe"), builders.record(builders.mixed(1))]
@@ -36,8 +46,11 @@ class _Ledger:
                 text = self.known.get(role.partition("_")[0])
                 if text is None:
                     yield calls.Outcome(request.row_id, "", None, plan.UNASKED)
-                else:
+                    continue
+                try:
                     yield calls.Outcome(request.row_id, "", parse(builders.answer(text)))
+                except calls.Unreadable as error:
+                    yield calls.Outcome(request.row_id, "", error.fallback, str(error))
 
         return ask
 
@@ -46,17 +59,23 @@ class _Ledger:
         return {key: len(rows) for key, rows in self.asked.items()}
 
 
-def _inputs(jurors=("juror_1", "juror_2", "juror_3")):
+def _rewrite(text):
+    return builders.numbered_answer("method", {1: text})
+
+
+def _inputs(jurors=("juror_1", "juror_2", "juror_3"), index=INDEX, extra=()):
     seeds = {code: [{"zh": f"词{code}", "en": f"term {code}"}] for code in SMALL.codes}
     return plan.Inputs(
         taxonomy=SMALL,
         seeds=keywords.seed_rows(seeds, SMALL, "own.yaml"),
         pool=schema.EXPANDED_KEYWORDS.build([]),
+        extra_queries=dict(extra),
         real=annotation.real_rows(REAL),
         public=annotation.public_rows(PUBLIC),
         released=frozenset(),
         jurors=jurors,
-        nearest=lambda queries: ([["p1", "p2", "p3"]] * len(queries), POSTS),
+        index=index,
+        nearest=lambda texts, k, where, manifest: [manifest["post_id"].to_pylist()] * len(texts),
         translate=lambda texts: ["在哪里可以学游泳？"] * len(texts),
     )
 
@@ -66,11 +85,32 @@ def test_with_nothing_known_every_call_is_counted_and_what_may_follow_is_told():
     to_come = plan.dry_run(_inputs(), SETTINGS, ledger.ask_for)
     counts = ledger.counts
     assert counts["expanded_keywords", "expander"] == 6
-    assert counts["synthesized_prompts", "synthesizer"] == 12
-    # Both real prompts, both public ones and the safe one's model-free rewrite.
-    assert [counts[f"jury_votes/juror_{n}", f"juror_{n}"] for n in (1, 2, 3)] == [5, 5, 5]
-    assert to_come == 12 * 2 + counts["rewritten_prompts", "rewriter"]
+    # Two queries per category, and one of them for twins too.
+    assert counts["synthesized_prompts", "synthesizer"] == 18
+    (safe,) = [row for row in annotation.real_rows(REAL).to_pylist() if row["intended_label"]]
+    drawn = rewriting.draw(safe, SMALL, SETTINGS.rewriting)
+    asked = [key for key, text in drawn.items() if text is None]
+    assert counts["rewritten_prompts", "rewriter"] == len(asked) == 11
+    # Both real prompts, both public ones and the safe one's model-free rewrites.
+    judged = 4 + len(drawn) - len(asked)
+    assert [counts[f"jury_votes/juror_{n}", f"juror_{n}"] for n in (1, 2, 3)] == [judged] * 3
+    assert to_come == 18 * 2 + 11
     assert ("labeled_prompts", "tie_breaker") not in ledger.asked
+
+
+def test_extra_queries_of_steering_are_counted():
+    ledger = _Ledger()
+    to_come = plan.dry_run(_inputs(extra={"M1a": 4, "M2b": 1}), SETTINGS, ledger.ask_for)
+    assert ledger.counts["synthesized_prompts", "synthesizer"] == 18 + 5
+    assert to_come == (18 + 5) * 2 + 11
+
+
+def test_one_call_per_source_is_counted_once_and_brings_all_its_rewrites():
+    ledger = _Ledger()
+    by_source = SETTINGS.rewriting.model_copy(update={"call_per": "source"})
+    wanted = SETTINGS.model_copy(update={"rewriting": by_source})
+    assert plan.dry_run(_inputs(), wanted, ledger.ask_for) == 18 * 2 + 11
+    assert ledger.counts["rewritten_prompts", "rewriter"] == 1
 
 
 @pytest.mark.parametrize(("verdict", "categorized"), [("safe", False), ("unsafe", True)])
@@ -78,7 +118,7 @@ def test_with_every_answer_known_nothing_is_to_come_and_all_stages_are_seen(verd
     ledger = _Ledger(
         expander={"keywords": []},
         synthesizer={"prompts": [{"source": n, "prompt": f"第{n}问怎么样？"} for n in (1, 2)]},
-        rewriter={"prompt": "换个说法再问一遍怎么样？"},
+        rewriter=_rewrite("换个说法再问一遍怎么样？"),
         juror=verdict,
         tie=verdict,
         categorizer="M1a",
@@ -91,7 +131,7 @@ def test_with_every_answer_known_nothing_is_to_come_and_all_stages_are_seen(verd
 
 def test_a_prompt_whose_votes_are_not_known_is_not_ruled_on():
     ledger = _Ledger(
-        expander={"keywords": []}, synthesizer={"prompts": []}, rewriter={"prompt": "换个说法？"}
+        expander={"keywords": []}, synthesizer={"prompts": []}, rewriter=_rewrite("换个说法？")
     )
     plan.dry_run(_inputs(), SETTINGS, ledger.ask_for)
     assert not [key for key in ledger.asked if key[0] == "labeled_prompts"]
@@ -103,3 +143,10 @@ def test_the_plan_asks_for_each_row_once_per_role_and_asset():
     for (asset, _), rows in ledger.asked.items():
         if asset != "expanded_keywords":
             assert len(set(rows)) == len(rows)
+
+
+def test_before_the_first_index_nothing_is_retrieved_and_no_post_is_asked_about():
+    ledger = _Ledger()
+    plan.dry_run(_inputs(index=None), SETTINGS, ledger.ask_for)
+    assert ("synthesized_prompts", "synthesizer") not in ledger.asked
+    assert ("annotated_prompts", "juror_1") in ledger.asked

@@ -1,5 +1,7 @@
-"""Homes in which the lineage really ran, made once per session."""
+"""Homes in which the lineage really ran, and a real engine: each made once per session."""
 
+import os
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,12 @@ import yaml
 from pipelines import profile as profiles
 from pipelines.definitions import build
 from resources.ledger import Ledger
+from resources.llm import Asker, LanguageModels, ModelRole
+from resources.progress import Progress
 from resources.releases import Releases
+from tests.integration.real_engine import ADAPTERS, ENVIRONMENT, JURORS, Server
+
+TRAINED_STEPS = 150
 
 
 @dataclass(frozen=True)
@@ -82,3 +89,53 @@ SMALL = {
         "min_agreement": None,
     },
 }
+
+
+@pytest.fixture(scope="session")
+def engine_home():
+    home = Path(os.environ.get("CHILLGUARD_ENGINE", "engine environment"))
+    if not (home / "ready").exists():
+        pytest.fail(f"there is no engine at {home}: run `make engine` (it sets CHILLGUARD_ENGINE)")
+    return home
+
+
+@pytest.fixture(scope="session")
+def models_folder(engine_home, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tiny_models")
+    script = Path(__file__).with_name("tiny_models.py")
+    command = [engine_home / "bin/python", script, folder, str(TRAINED_STEPS)]
+    done = subprocess.run(
+        command, env={**os.environ, **ENVIRONMENT}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder
+
+
+@pytest.fixture(scope="session")
+def engine(engine_home, models_folder, tmp_path_factory):
+    log = tmp_path_factory.mktemp("engine") / "engine.log"
+    server = Server(engine_home / "bin/vllm", models_folder, log, ADAPTERS)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    return Ledger(url=f"sqlite:///{tmp_path / 'ledger.db'}")
+
+
+@pytest.fixture
+def ask(engine, ledger):
+    """Make an asker whose role `role` is a model of the engine."""
+
+    def make(model=JURORS[0], role="juror", server=engine, **settings):
+        assert engine.process.poll() is None, "the engine is dead; its log says why"
+        settings = {"concurrency": 16, "timeout_s": 60.0, "give_up_after_s": 10.0, **settings}
+        bound = ModelRole(role=role, model=model, urls=[server.url], **settings)
+        models = LanguageModels(roles=[bound], ledger=ledger)
+        return Asker(
+            models, "jury_votes/juror_1", "run-1", Progress("jury_votes/juror_1", lambda line: None)
+        )
+
+    return make

@@ -16,6 +16,7 @@ from resources.ledger import Ledger
 from resources.llm import Asker, LanguageModels, ModelRole
 from resources.model_server import ModelServer
 from resources.progress import Progress
+from tests.integration.real_engine import PROBES
 
 pytestmark = pytest.mark.engine
 
@@ -255,7 +256,7 @@ def test_a_role_starts_its_engine_and_ends_it(real, engine_home, tmp_path, logs)
     assert is_gone(group)
     assert {o.value.label for o in [first, *rest]} <= set(schema.LABELS)
     assert len(rest) == 11
-    assert ledger.spent(endpoint=endpoint).calls == 12
+    assert ledger.spent(endpoint=endpoint).calls == 12 + PROBES
     assert list(logs.iterdir()) == []
 
 

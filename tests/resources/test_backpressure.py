@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from resources import backpressure
 from resources.backpressure import Breaker, Limiter
 
 
@@ -105,18 +106,28 @@ def test_the_limit_stays_between_one_and_the_configured_one(most, auto, events):
         assert 1 <= limiter.limit <= most
 
 
+@pytest.mark.parametrize(
+    ("tries", "longest"), [(0, 0.25), (1, 0.5), (2, 1.0), (4, 4.0), (5, 8.0), (6, 8.0), (5000, 8.0)]
+)
+def test_a_request_waits_twice_as_long_after_each_failure_and_never_over_eight_seconds(
+    tries, longest
+):
+    pauses = [backpressure.backoff_s(tries) for _ in range(200)]
+    assert longest / 2 <= min(pauses) < 0.75 * longest < max(pauses) <= longest
+
+
 def test_a_breaker_opens_after_a_row_of_failures_and_lets_single_requests_through():
     breaker = Breaker()
     for second in range(20):
         assert breaker.allows(float(second), in_flight=50)
         breaker.failed(float(second), "HTTP 500")
-    assert breaker.down_for(20.0) > 0
+    assert breaker.is_out(20.0, 0.0)
     assert not breaker.allows(19.1, in_flight=0)
     assert breaker.allows(19.6, in_flight=0)
     assert not breaker.allows(19.6, in_flight=1)
     breaker.succeeded()
     assert breaker.allows(19.6, in_flight=50)
-    assert breaker.down_for(30.0) == 0
+    assert not breaker.is_out(30.0, 0.0)
 
 
 def test_failures_between_successes_do_not_open_it():

@@ -129,8 +129,8 @@ def test_what_an_endpoint_does_not_tell_is_none(endpoint, one, usage, logprobs):
 
 
 _KINDS = {
-    chat.Refused: (400, 404, 413, 422, 301, 204),
-    chat.Forbidden: (401, 403),
+    chat.Refused: (400, 405, 413, 422, 301, 204),
+    chat.Forbidden: (401, 402, 403, 404),
     chat.Overloaded: (429, 503),
     chat.Failed: (408, 409, 425, 500, 502, 504),
 }
@@ -148,6 +148,22 @@ def test_a_status_is_one_kind_of_failure_and_its_body_is_not_quoted(endpoint, on
     assert SECRET not in str(caught.value)
     assert "你好" not in str(caught.value)
     assert len(endpoint.bodies) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        (401, "the API key is missing or not accepted"),
+        (402, "the account has no credit left"),
+        (403, "the API key is missing or not accepted"),
+        (404, "there is no such model or path; mend `model` or `url` of the role"),
+    ],
+)
+def test_a_status_that_no_request_gets_past_says_what_to_mend(endpoint, one, status, told):
+    endpoint.reply = lambda n, body: httpx.Response(status, json={"error": {"type": "OtherError"}})
+    with pytest.raises(chat.Forbidden) as caught:
+        _ask(one)
+    assert str(caught.value) == f"HTTP {status}: {told}"
 
 
 @pytest.mark.parametrize(
@@ -270,8 +286,18 @@ def test_the_url_offline_is_the_stand_in_engine_in_process():
     assert reply.fingerprint == "offline"
 
 
-def _probe(**wire):
-    return _with_wire(lambda it: chat.probe(it, "m"), **wire)
+def _probe(numbers=None):
+    """What a probe of the endpoint finds; its numbers go to `numbers`."""
+
+    async def work(wire):
+        async def send(number, binding):
+            if numbers is not None:
+                numbers.append(number)
+            return await chat.ask(wire, "m", chat.PROBE, binding)
+
+        return await chat.probe(send)
+
+    return _with_wire(work)
 
 
 @pytest.mark.parametrize("binding", ["structured_outputs", "response_format"])
@@ -284,7 +310,9 @@ def test_a_probe_that_is_ignored_or_rejected_leaves_the_prompt(endpoint):
     endpoint.reply = lambda n, body: (
         httpx.Response(400) if "structured_outputs" in body else endpoint.completion("2")
     )
-    assert _probe() == "prompt"
+    numbers = []
+    assert _probe(numbers) == "prompt"
+    assert numbers == [0, 1, 2]
     sent = [{"structured_outputs", "response_format"} & body.keys() for body in endpoint.bodies]
     assert sent == [{"structured_outputs"}, {"response_format"}, set()]
 
@@ -292,16 +320,27 @@ def test_a_probe_that_is_ignored_or_rejected_leaves_the_prompt(endpoint):
 def test_an_endpoint_that_rejects_even_a_plain_question_is_not_taken_for_one_that_cannot_bind(
     endpoint,
 ):
-    endpoint.reply = lambda n, body: httpx.Response(404)
+    endpoint.reply = lambda n, body: httpx.Response(400)
     with pytest.raises(chat.Refused):
         _probe()
+    assert len(endpoint.bodies) == 3
 
 
-@pytest.mark.parametrize(("status", "kind"), [(401, chat.Forbidden), (500, chat.Failed)])
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(401, chat.Forbidden), (404, chat.Forbidden), (429, chat.Overloaded), (500, chat.Failed)],
+)
 def test_a_probe_that_gets_no_answer_finds_nothing_out(endpoint, status, kind):
     endpoint.reply = lambda n, body: httpx.Response(status)
     with pytest.raises(kind):
         _probe()
+    assert len(endpoint.bodies) == 1
+
+
+def test_no_more_is_asked_once_a_probe_has_found_out(endpoint):
+    endpoint.reply = lambda n, body: endpoint.completion("qvxz")
+    assert _probe() == "structured_outputs"
+    assert len(endpoint.bodies) == 1
 
 
 @pytest.mark.parametrize(
@@ -324,6 +363,17 @@ def test_the_queue_of_an_engine_is_read_from_its_metrics(monkeypatch, page, wait
     monkeypatch.setattr(chat.httpx_aiohttp, "AiohttpTransport", lambda **_: transport)
     assert _with_wire(lambda wire: wire.queue_length()) == waiting
     assert seen == [("GET", "http://127.0.0.1:9/metrics")]
+
+
+@pytest.mark.parametrize("error", [httpx.ReadTimeout, httpx.ConnectError, TimeoutError])
+def test_no_answer_about_the_queue_is_not_an_engine_that_tells_nothing(monkeypatch, error):
+    def fail(request):
+        raise error("slow")
+
+    transport = httpx.MockTransport(fail)
+    monkeypatch.setattr(chat.httpx_aiohttp, "AiohttpTransport", lambda **_: transport)
+    with pytest.raises(chat.Failed):
+        _with_wire(lambda wire: wire.queue_length())
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 import asyncio
 import logging
 import sqlite3
+from dataclasses import replace
+from types import SimpleNamespace
 
 import dagster as dg
 import httpx
@@ -17,6 +19,8 @@ from tests.resources.fake_endpoint import completion, serve
 URL = "http://127.0.0.1:9/v1"
 SECRET = "sk-quite-secret"
 SALVAGE = 1_000_000
+CHOICE = {"choice": ["x", "y"]}
+QUEUE = 'vllm:num_requests_waiting{model="m"} 40\n'
 LOG = logging.getLogger("some.asset")
 
 
@@ -108,7 +112,7 @@ def test_another_model_is_asked_anew(endpoint, ask, requests, changed):
     ids=lambda changed: next(iter(changed)),
 )
 def test_the_same_model_elsewhere_is_not_asked_anew(endpoint, ask, requests, changed):
-    wanted = requests("a", answer_schema={"choice": ["x", "y"]})
+    wanted = requests("a", answer_schema=CHOICE)
     list(ask()("writer", wanted, _text))
     list(ask(**changed)("writer", wanted, _text))
     assert len(endpoint.bodies) == 1
@@ -169,17 +173,43 @@ def test_a_quarantined_request_is_asked_again_only_when_it_is_redriven(
     assert _table(ledger, "key", "quarantine") == []
 
 
-@pytest.mark.parametrize("status", [401, 403])
-def test_a_rejected_key_stops_with_asset_role_endpoint_and_mend(endpoint, ask, requests, status):
+@pytest.mark.parametrize("structured", ["prompt", "auto"])
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        (401, "the API key is missing or not accepted"),
+        (402, "the account has no credit left"),
+        (403, "the API key is missing or not accepted"),
+        (404, "there is no such model or path; mend `model` or `url` of the role"),
+    ],
+)
+def test_a_status_that_no_request_gets_past_stops_with_asset_role_endpoint_and_mend(
+    endpoint, ask, requests, ledger, structured, status, told
+):
     endpoint.reply = lambda n, body: httpx.Response(status)
-    url = "http://user:in-url@127.0.0.1:9/v1"
+    asker = ask(urls=["http://user:in-url@127.0.0.1:9/v1"], structured=structured)
     with pytest.raises(dg.Failure) as caught:
-        list(ask(urls=[url])("writer", requests(*"abc"), _text))
+        list(asker("writer", requests(*"abc", answer_schema=CHOICE), _text))
     assert caught.value.description == (
-        f"asset some/asset, role writer: endpoint {URL}: HTTP {status}: the API key is missing or "
-        "not accepted. Everything answered so far is in the ledger: mend the cause and run again, "
-        "only the rest is asked"
+        f"asset some/asset, role writer: endpoint {URL}: HTTP {status}: {told}. Everything "
+        "answered so far is in the ledger: mend the cause and run again, only the rest is asked"
     )
+    assert _table(ledger, "key") == _table(ledger, "key", "quarantine") == []
+
+
+@pytest.mark.parametrize("status", [401, 402, 403, 404])
+def test_after_a_stop_only_what_was_not_answered_is_asked(endpoint, ask, requests, ledger, status):
+    endpoint.reply = lambda n, body: (
+        endpoint.completion("first") if n == 1 else httpx.Response(status)
+    )
+    with pytest.raises(dg.Failure):
+        list(ask(concurrency=1)("writer", requests(*"abc"), _text))
+    assert _table(ledger, "answer") == [("first",)]
+    endpoint.reply = lambda n, body: endpoint.completion("second")
+    asker = ask()
+    found = list(asker("writer", requests(*"abc"), _text))
+    assert sorted(one.value for one in found) == ["first", "second", "second"]
+    assert (asker.usage.paid, asker.usage.from_ledger) == (2, 1)
 
 
 @pytest.mark.parametrize(
@@ -246,17 +276,26 @@ def test_a_mended_parser_reads_stored_answers_without_a_call(endpoint, ask, requ
     assert endpoint.bodies == []
 
 
+@pytest.mark.parametrize(("temperature", "again"), [(0.0, 0.5), (0.7, 0.7)])
 def test_an_unreadable_answer_is_asked_again_under_a_repeat_index_of_its_own(
-    endpoint, ask, requests, ledger
+    endpoint, ask, requests, ledger, temperature, again
 ):
     endpoint.reply = lambda n, body: endpoint.completion("bad" if n == 1 else "GOOD")
     [request] = requests("a")
+    request = replace(request, sampling=calls.Sampling(temperature=temperature))
     asker = ask()
     [outcome] = asker("writer", [request], _upper_only)
     assert outcome.value == "GOOD"
-    assert outcome.call_key == calls.call_key("m", "main", request, SALVAGE)
+    asked_again = replace(request, sampling=calls.Sampling(temperature=again))
+    assert outcome.call_key == calls.call_key("m", "main", asked_again, SALVAGE)
     assert sorted(_table(ledger, "repeat_index, answer")) == [(0, "bad"), (SALVAGE, "GOOD")]
     assert (asker.usage.paid, asker.usage.quarantined) == (2, 0)
+
+
+def test_only_the_first_attempt_of_a_greedy_request_is_greedy(endpoint, ask, requests, ledger):
+    list(ask(salvage=3)("writer", requests("a"), _upper_only))
+    assert [body["temperature"] for body in endpoint.bodies] == [0.0, 0.5, 0.5, 0.5]
+    assert ledger.count() == 4
 
 
 def test_only_the_unreadable_ones_are_salvaged(endpoint, ask, requests):
@@ -430,6 +469,134 @@ def test_what_a_probe_found_is_not_found_out_again(endpoint, ledger):
     models = _models(ledger, structured="auto")
     [found] = models.endpoints(models.role("writer"), [URL.replace("//", "//user:word@")])
     assert found.binding == "response_format"
+
+
+@pytest.mark.parametrize(
+    ("answers", "numbers"),
+    [
+        (["qvx"], [0]),
+        (["2", "qvx"], [0, 1]),
+        (["2", "2", "2"], [0, 1, 2]),
+        ([None, "qvx"], [1]),
+        ([None, None, "2"], [2]),
+    ],
+    ids=["first binds", "second binds", "none binds", "first rejected", "both rejected"],
+)
+def test_every_answer_to_a_probe_is_paid_for(endpoint, ask, requests, ledger, answers, numbers):
+    replies = [httpx.Response(400) if one is None else endpoint.completion(one) for one in answers]
+    endpoint.reply = lambda n, body: (
+        replies[n - 1] if n <= len(replies) else endpoint.completion("fine")
+    )
+    asker = ask(structured="auto", urls=[URL.replace("//", "//user:word@")])
+    [outcome] = asker("writer", requests("a", answer_schema=CHOICE), _text)
+    assert outcome.value == "fine"
+    rows = dict(_table(ledger, "key, repeat_index"))
+    assert rows.pop(outcome.call_key) == 0
+    assert rows == {calls.call_key("m", URL, chat.PROBE, number): number for number in numbers}
+    columns = "asset, role, run_id, model, endpoint, prompt_tokens, completion_tokens"
+    assert set(_table(ledger, columns)) == {("some/asset", "writer", "run", "m", URL, 7, 3)}
+    paid = len(numbers) + 1
+    assert asker.usage.paid == asker.budget.calls == paid
+    assert (asker.usage.prompt_tokens, asker.usage.completion_tokens) == (7 * paid, 3 * paid)
+    assert asker.budget.tokens == 10 * paid
+
+
+def test_the_probe_of_each_endpoint_is_paid_for(endpoint, ask, requests, ledger):
+    endpoint.reply = lambda n, body: endpoint.completion("qvx")
+    urls = [URL, "http://127.0.0.1:10/v1"]
+    asker = ask(structured="auto", urls=urls)
+    outcomes = list(asker("writer", requests(*"ab", answer_schema=CHOICE), _text))
+    probes = {calls.call_key("m", url, chat.PROBE, 0) for url in urls}
+    asked = {outcome.call_key for outcome in outcomes}
+    assert {key for (key,) in _table(ledger, "key")} == probes | asked
+    assert asker.usage.paid == ledger.count() == 4
+
+
+@pytest.fixture
+def metrics(endpoint, monkeypatch):
+    """The engine's `/metrics`: gives `pages` in turn, counts looks and those that are over."""
+    seen = SimpleNamespace(pages=[], looks=0, over=0)
+
+    async def answer(request):
+        if request.method == "POST":
+            return endpoint(request)
+        seen.looks += 1
+        try:
+            page = seen.pages.pop(0)
+            if page == "hang":
+                await asyncio.Event().wait()
+            if isinstance(page, Exception):
+                raise page
+            return page if isinstance(page, httpx.Response) else httpx.Response(200, text=page)
+        finally:
+            seen.over += 1
+
+    transport = httpx.MockTransport(answer)
+    monkeypatch.setattr(chat.httpx_aiohttp, "AiohttpTransport", lambda **_: transport)
+    return seen
+
+
+def _only_endpoint(ledger):
+    models = _models(ledger)
+    [found] = models.endpoints(models.role("writer"), [URL])
+    return found
+
+
+def test_a_metrics_page_that_hangs_holds_no_answer_back(metrics, ask, requests, monkeypatch):
+    monkeypatch.setattr(chat, "_METRICS_WITHIN_S", 20.0)
+    metrics.pages = ["hang"]
+    outcomes = ask()("writer", requests("a"), _text)
+    assert next(outcomes).value == "re a"
+    assert (metrics.looks, metrics.over) == (1, 0)
+    assert list(outcomes) == []
+    assert metrics.over == 1
+
+
+@pytest.mark.parametrize(
+    ("first", "looks", "limit"),
+    [
+        (QUEUE, 2, 1),
+        ("hang", 2, 24),
+        (httpx.ReadTimeout("slow"), 2, 24),
+        (httpx.ConnectError("gone"), 2, 24),
+        ("another_metric 5\n", 1, 64),
+        (httpx.Response(404), 1, 64),
+    ],
+    ids=["the metric", "hangs", "time-out", "connection lost", "without the metric", "no page"],
+)
+def test_only_a_page_without_the_metric_ends_the_looks_at_the_queue(
+    metrics, ledger, monkeypatch, first, looks, limit
+):
+    monkeypatch.setattr(chat, "_METRICS_WITHIN_S", 0.05)
+    metrics.pages = [first, QUEUE]
+    found = _only_endpoint(ledger)
+
+    async def look_twice():
+        for _ in range(2):
+            found.start_poll()
+            await found.poll
+
+    asyncio.run(look_twice())
+    assert (metrics.looks, found.limiter.limit) == (looks, limit)
+
+
+def test_a_look_at_the_queue_begins_when_the_last_one_is_over(metrics, ledger):
+    metrics.pages = ["hang", QUEUE]
+    found = _only_endpoint(ledger)
+
+    async def look():
+        found.start_poll()
+        hanging = found.poll
+        await asyncio.sleep(0)
+        found.start_poll()
+        assert found.poll is hanging
+        hanging.cancel()
+        await asyncio.wait([hanging])
+        found.start_poll()
+        await found.poll
+
+    asyncio.run(look())
+    assert metrics.looks == 2
 
 
 def test_an_asker_books_on_the_running_asset_and_run(endpoint, ledger, requests):

@@ -33,8 +33,8 @@ def _answered(ledger, request, answer="yes", latency_ms=2000.0):
 
 
 def _text(answer):
-    if answer.text == "hm":
-        raise calls.Unreadable("hm is no word")
+    if answer.text.startswith("hm"):
+        raise calls.Unreadable("hm is no word", answer.text[3:] or None)
     return answer.text
 
 
@@ -63,6 +63,13 @@ def test_what_is_in_the_ledger_is_known_and_read(planner, ledger, requests):
     ]
     [stage] = planner.stages(0)
     assert (stage.new, stage.known) == (1, 2)
+
+
+def test_what_could_be_read_of_an_unreadable_answer_counts(planner, ledger, requests):
+    [request] = requests("a")
+    _answered(ledger, request, "hm half")
+    assert _ask(planner, [request]) == [("half", None)]
+    assert planner.stages(0)[0].known == 1
 
 
 def test_tokens_money_and_hours_come_from_the_history_of_the_role(planner, ledger, requests):

@@ -1,14 +1,17 @@
 """Asking over a real loopback endpoint: nothing twice, nothing lost, and clean stops."""
 
+import asyncio
 import json
 import random
 import sqlite3
 import time
+from collections import Counter
 
 import dagster as dg
 import pytest
 
 from chillguard import calls
+from resources import chat, engine
 from resources.budget import Cap, Price
 from resources.ledger import Ledger
 from resources.llm import Asker, LanguageModels, ModelRole
@@ -17,6 +20,8 @@ from tests.resources.fake_endpoint import completion, serve
 
 pytestmark = pytest.mark.enable_socket
 SAMPLING = calls.Sampling(max_tokens=16)
+CHOICE = {"choice": ["safe", "unsafe"]}
+PROBE = chat.PROBE.messages[0]["content"]
 
 
 def requests(count, system="you judge", schema=None):
@@ -198,6 +203,36 @@ def test_a_cap_on_calls_stops_cleanly_and_goes_on_after_raising_it(tmp_path):
         assert endpoint.calls == 1000
 
 
+@pytest.fixture
+def no_wait_for_ever(monkeypatch):
+    """An engine whose results never come is an error, not a test that hangs."""
+    results = engine.Engine.results
+
+    async def within(self):
+        async with asyncio.timeout(10):
+            return await results(self)
+
+    monkeypatch.setattr(engine.Engine, "results", within)
+
+
+@pytest.mark.usefixtures("no_wait_for_ever")
+def test_a_cap_that_the_probe_uses_up_stops_cleanly_and_goes_on_after_raising_it(tmp_path):
+    script = {PROBE: completion("qvx")}
+    with serve(lambda text, nth: script.get(text, completion())) as endpoint:
+        capped = models(tmp_path, endpoint.url, structured="auto", budgets={"asset": Cap(calls=1)})
+        with pytest.raises(dg.Failure) as stop:
+            ask(capped, requests(3, schema=CHOICE))
+        assert "stage asset: 1 of 1 calls" in str(stop.value.description)
+        assert "budgets" in str(stop.value.description)
+        assert endpoint.by_text == {PROBE: 1}
+        assert capped.ledger.count() == 1
+        assert quarantine(tmp_path) == []
+        raised = models(tmp_path, endpoint.url, structured="auto")
+        outcomes, usage = ask(raised, requests(3, schema=CHOICE), run_id="run-2")
+        assert [o.value for o in outcomes] == ["safe"] * 3
+        assert (usage.paid, endpoint.by_text[PROBE]) == (3, 1)
+
+
 def test_a_cap_on_the_run_counts_what_other_stages_spent(tmp_path):
     with serve() as endpoint:
         capped = models(tmp_path, endpoint.url, budgets={"run": Cap(calls=30)})
@@ -259,6 +294,22 @@ def test_retry_after_leaves_the_endpoint_alone(tmp_path):
         assert endpoint.times[1] - endpoint.times[0] >= 0.4
 
 
+def test_an_endpoint_that_said_retry_after_rests_while_another_takes_its_request(tmp_path):
+    asked = Counter()
+
+    def script(name):
+        def answer(text, nth):
+            asked[name] += 1
+            return (429, {"retry-after": "30"}, "") if asked.total() == 1 else completion()
+
+        return answer
+
+    with serve(script("one")) as one, serve(script("other")) as other:
+        outcomes, _ = ask(models(tmp_path, one.url, other.url, concurrency=2), requests(5))
+    assert [o.value for o in outcomes] == ["safe"] * 5
+    assert sorted(asked.values()) == [1, 5]
+
+
 def test_overload_cuts_concurrency(tmp_path):
     busy = {"n": 0}
 
@@ -299,13 +350,12 @@ def test_the_probe_finds_out_how_a_schema_binds_and_is_remembered(tmp_path):
 
     with serve(script) as endpoint:
         made = models(tmp_path, endpoint.url, structured="auto")
-        choice = {"choice": ["safe", "unsafe"]}
-        list(asker(made)("juror", requests(3, schema=choice), lambda a: a.text))
+        list(asker(made)("juror", requests(3, schema=CHOICE), lambda a: a.text))
         probes = [b for b in endpoint.bodies if "structured_outputs" in b or "response_format" in b]
         assert len(probes) == 2
         assert made.ledger.binding(endpoint.url, "m") == "prompt"
         endpoint.forget()
-        list(asker(made)("juror", requests(4, schema=choice), lambda a: a.text))
+        list(asker(made)("juror", requests(4, schema=CHOICE), lambda a: a.text))
         assert endpoint.calls == 1
 
 

@@ -4,7 +4,7 @@ import json
 import httpx
 import pytest
 
-from chillguard import labeling
+from chillguard import labeling, probabilities
 from prompts import render
 from resources.offline import app as module
 
@@ -36,6 +36,32 @@ def test_a_chat_completion_has_the_shape_of_a_real_one():
     assert (choice["index"], choice["finish_reason"]) == (0, "stop")
     assert found["usage"]["prompt_tokens"] == len(USER)
     assert found["usage"]["completion_tokens"] == 4
+
+
+def test_log_probabilities_spell_the_answer_for_certain():
+    request = _request("offline-juror-1", logprobs=True, top_logprobs=5)
+    [choice] = _post("/v1/chat/completions", request).json()["choices"]
+    tokens = choice["logprobs"]["content"]
+    assert [token["token"] for token in tokens] == list(choice["message"]["content"])
+    assert {token["logprob"] for token in tokens} == {0.0}
+    assert probabilities.of_labels(tokens, ("safe", "unsafe")) == {"safe": 1.0, "unsafe": 0.0}
+
+
+def test_a_token_of_several_bytes_names_them_all():
+    user = "方法 1：口语化\n<text>\n请介绍垃圾分类。\n</text>"
+    messages = [{"role": "system", "content": ""}, {"role": "user", "content": user}]
+    body = json.dumps({"model": "offline-rewriter", "messages": messages, "logprobs": True})
+    [choice] = _post("/v1/chat/completions", body).json()["choices"]
+    tokens = choice["logprobs"]["content"]
+    spelled = bytes(byte for token in tokens for byte in token["bytes"])
+    assert spelled.decode("utf-8") == choice["message"]["content"]
+    assert len(tokens) < len(spelled)
+
+
+@pytest.mark.parametrize("more", [{}, {"logprobs": False}, {"logprobs": None}])
+def test_without_asking_there_are_no_log_probabilities(more):
+    [choice] = _post("/v1/chat/completions", _request("offline-juror-1", **more)).json()["choices"]
+    assert choice["logprobs"] is None
 
 
 def test_a_long_body_that_comes_in_parts_is_read_whole():
@@ -87,7 +113,7 @@ def test_a_body_that_is_no_request_is_rejected(body):
     ],
 )
 def test_every_stand_in_of_the_offline_profile_answers(model):
-    user = "已有的词：词\n请再给出 1 个新词。\n方法：口语化\n关键词：词\n" + USER
+    user = "已有的词：词\n请再给出 1 个新词。\n方法 1：口语化\n关键词：词\n" + USER
     messages = [
         {"role": "system", "content": "- A1 甲：定义"},
         {"role": "user", "content": user},

@@ -1,0 +1,81 @@
+"""Databases by SQLAlchemy URL: SQLite for one machine, PostgreSQL for several.
+
+Engines and the two ways of writing that both dialects share; which tables there are is the
+business of those who own them.
+"""
+
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+
+@functools.cache
+def engine(url: str, tables: sa.MetaData) -> sa.Engine:
+    """The engine of a URL, its `tables` made if they are not there."""
+    name = sa.make_url(url).database
+    if url.startswith("sqlite") and name:
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+    found = sa.create_engine(url)
+    if found.dialect.name == "sqlite":
+        sa.event.listen(found, "connect", _many_writers)
+    tables.create_all(found)
+    _add_columns(found, tables)
+    return found
+
+
+def _add_columns(found: sa.Engine, tables: sa.MetaData) -> None:
+    """Give tables of an earlier version the nullable columns that came since."""
+    inspector = sa.inspect(found)
+    with found.begin() as connection:
+        for table in tables.sorted_tables:
+            there = {column["name"] for column in inspector.get_columns(table.name)}
+            for column in table.columns:
+                if column.name not in there:
+                    kind = column.type.compile(found.dialect)
+                    connection.execute(
+                        sa.text(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}")
+                    )
+
+
+def forget(url: str, tables: sa.MetaData) -> None:
+    """Leave nothing of what was overwritten in the write-ahead log."""
+    found = engine(url, tables)
+    if found.dialect.name == "sqlite":
+        with found.connect() as connection:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def insert_new(
+    connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]
+) -> None:
+    """Insert rows; one whose key is there already stays as it is."""
+    if rows:
+        connection.execute(_dialect(connection).insert(table).on_conflict_do_nothing(), rows)
+
+
+def replace(connection: sa.Connection, table: sa.Table, row: Mapping[str, Any]) -> None:
+    """Insert a row, or overwrite the one of the same key."""
+    keys = [column.name for column in table.primary_key]
+    rest = {name: value for name, value in row.items() if name not in keys}
+    insert = _dialect(connection).insert(table).values(**row)
+    connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=rest))
+
+
+def _dialect(connection: sa.Connection) -> Any:
+    return postgresql if connection.dialect.name == "postgresql" else sqlite
+
+
+def _many_writers(connection: Any, _: Any) -> None:
+    # WAL lets a second process write; NORMAL survives kill -9, and a power cut costs at most the
+    # commits of the last checkpoint, which are asked again.
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=NORMAL",
+        "busy_timeout=60000",
+        "secure_delete=ON",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
