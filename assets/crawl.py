@@ -25,17 +25,21 @@ def crawled_posts(source: str) -> dg.AssetsDefinition:
         ),
         ins={"expanded_keywords": dg.AssetIn("expanded_keywords")},
         can_subset=True,
-        required_resource_keys={f"crawler_{source}", "settings"},
+        required_resource_keys={f"crawler_{source}", "settings", "state"},
     )
     def crawled(
         context: dg.AssetExecutionContext,
         expanded_keywords: pa.Table,
     ) -> Iterator[dg.MaterializeResult[pa.Table]]:
         crawler = getattr(context.resources, f"crawler_{source}")
-        config = context.resources.settings.crawl
         rejects: list[records.Reject] = []
         posts = crawl.posts(
-            crawler.crawl(rejects), source, expanded_keywords, crawler.config.terms, config
+            crawler.crawl(expanded_keywords.to_pylist(), rejects, context.log.info),
+            source,
+            expanded_keywords,
+            crawler.config.terms,
+            context.resources.settings.crawl,
+            context.resources.state.taken_down(),
         )
         rejected = records.rejected_rows(rejects)
         yield from results(context, {posts_key: posts, rejects_key: rejected})

@@ -7,8 +7,7 @@ import pyarrow as pa
 
 from assets.metadata import result
 from chillguard import embedding
-from resources.embedding import Embedder
-from resources.vector_store import VectorStore
+from resources.retrieval import Retrieval
 
 
 def post_index(sources: Sequence[str]) -> dg.AssetsDefinition:
@@ -19,16 +18,12 @@ def post_index(sources: Sequence[str]) -> dg.AssetsDefinition:
         ins={f"posts_{name}": dg.AssetIn(["crawled_posts", name]) for name in sources},
     )
     def post_index(
-        embedder: dg.ResourceParam[Embedder], vector_store: VectorStore, **posts: pa.Table
+        context: dg.AssetExecutionContext, retrieval: Retrieval, **posts: pa.Table
     ) -> dg.MaterializeResult[pa.Table]:
         """One row per indexed post: the manifest of what the vector store holds."""
+        embedder = retrieval.embedder
         index = embedding.manifest(posts.values(), embedder.identity, embedder.dimension)
-        wanted = embedding.retrievable(index)
-        with vector_store.open(embedder.identity, embedder.dimension) as collection:
-            there = collection.ids()
-            collection.delete(there - wanted.keys())
-            missing = sorted(wanted.keys() - there)
-            collection.upsert(missing, embedder.embed([wanted[key]["text"] for key in missing]))
-        return result(index, newly_embedded=len(missing))
+        embedded, deleted = retrieval.index(index, context.log.info)
+        return result(index, newly_embedded=embedded, deleted_points=deleted)
 
     return post_index

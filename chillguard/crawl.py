@@ -3,13 +3,13 @@
 How a source is read or crawled is `resources.crawlers`; this decides what becomes a row.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-from chillguard import identity, intake, language, schema
+from chillguard import identity, intake, keywords, language, schema, takedown
 
 Row = dict[str, Any]
 
@@ -27,42 +27,45 @@ class CrawlConfig(BaseModel):
 def posts(
     records: Iterable[Mapping[str, Any]],
     source: str,
-    keywords: pa.Table,
+    pool: pa.Table,
     terms: Mapping[str, bool],
     config: CrawlConfig,
+    taken_down: Collection[str] = (),
 ) -> pa.Table:
-    """The `crawled_posts/<source>` table; a record has `text` and maybe id, url, lang.
+    """The `crawled_posts/<source>` table; a record has `text` and maybe id, url, lang, keyword_id.
 
-    A text that a source holds twice is kept once. Where the records name no id, the position
-    among equal texts stands in for it.
+    A record that was admitted before has `admitted` in place of `text`. A text that a source holds
+    twice is kept once. Where the records name no id, the position among equal texts stands in for
+    it. A post of which a mark is in `taken_down` is dropped without its text.
     """
-    known = [
-        (row["zh"].lower(), row["en"].lower(), row["keyword_id"]) for row in keywords.to_pylist()
-    ]
+    finder = keywords.Finder(pool.to_pylist())
     rows: list[Row] = []
     seen: dict[str, str] = {}
     times: dict[tuple[str, str], int] = {}
     for record in records:
-        admitted = intake.admit(record["text"])
-        key = identity.post_id(admitted.text or admitted.text_hash)
-        native = record.get("id") or key
-        times[key, native] = times.get((key, native), -1) + 1
-        row: Row = {
-            "post_id": key,
-            "native_id": _numbered(native, times[key, native], own=bool(record.get("id"))),
-            "source": source,
-            "url": record.get("url"),
-            "text": admitted.text,
-            **terms,
-        }
-        if admitted.text is not None:
-            row["lang"] = record.get("lang") or language.detect(admitted.text)
-            row["keyword_id"] = _keyword(admitted.text, known)
+        admitted = record.get("admitted") or intake.admit(record["text"])
+        key = record.get("post_id") or identity.post_id(admitted.text or admitted.text_hash)
+        own = record.get("id") or key
+        times[key, own] = times.get((key, own), -1) + 1
+        native = _numbered(own, times[key, own], own=bool(record.get("id")))
+        if not takedown.marks(key, native, source, record.get("url")).isdisjoint(taken_down):
+            admitted = intake.taken_down(admitted)
+        place = {"post_id": key, "native_id": native, "source": source, **terms}
+        row = place | _content(record, admitted, finder)
         reason, evidence = _drop(row, admitted, seen, config)
         if reason is None:
-            seen[key] = row["native_id"]
+            seen[key] = native
         rows.append(row | {"drop_reason": reason, "drop_evidence": evidence})
     return schema.CRAWLED_POSTS.build(rows)
+
+
+def _content(record: Mapping[str, Any], admitted: intake.Admitted, finder: keywords.Finder) -> Row:
+    row: Row = {name: record.get(name) for name in ("url", "posted_at", "lang", "keyword_id")}
+    row["text"] = admitted.text
+    if admitted.text is not None:
+        row["lang"] = row["lang"] or language.detect(admitted.text)
+        row["keyword_id"] = row["keyword_id"] or finder.first(admitted.text)
+    return row
 
 
 def _drop(
@@ -84,8 +87,3 @@ def _drop(
 def _numbered(native: str, time: int, own: bool) -> str:
     """A source's own id the first time; otherwise with the number of its repetition."""
     return native if own and not time else f"{native}-{time}"
-
-
-def _keyword(text: str, known: Iterable[tuple[str, str, str]]) -> str | None:
-    lowered = text.lower()
-    return next((key for zh, en, key in known if zh in lowered or en in lowered), None)

@@ -9,10 +9,21 @@ from collections.abc import Iterable
 from typing import Any
 
 import pyarrow as pa
+from pydantic import BaseModel, ConfigDict
 
-from chillguard import intake, schema
+from chillguard import identity, intake, schema
 
 Row = dict[str, Any]
+
+
+class PostFilter(BaseModel):
+    """Which posts may be retrieved; empty means all. Posts barred from training never are."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    languages: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    redistributable_only: bool = False
 
 
 def manifest(crawled: Iterable[pa.Table], model: str, dimension: int) -> pa.Table:
@@ -27,7 +38,7 @@ def manifest(crawled: Iterable[pa.Table], model: str, dimension: int) -> pa.Tabl
 
 def _indexed(rows: list[Row], model: str, dimension: int) -> Row:
     terms = intake.inherited(rows)
-    return {
+    post = {
         "post_id": rows[0]["post_id"],
         "sources": sorted({row["source"] for row in rows}),
         "text": rows[0]["text"],
@@ -37,8 +48,20 @@ def _indexed(rows: list[Row], model: str, dimension: int) -> Row:
         "retrievable": terms["may_train"],
         **terms,
     }
+    # Another payload is another point, so that no point can hold outdated terms.
+    return post | {"point_id": identity.digest("point", post["post_id"], payload(post))}
 
 
-def retrievable(index: pa.Table) -> dict[str, Row]:
-    """Rows that the index must hold, by post id."""
+def points(index: pa.Table) -> dict[str, Row]:
+    """Rows that the vector store must hold, by point id."""
+    return {row["point_id"]: row for row in index.to_pylist() if row["retrievable"]}
+
+
+def payload(row: Row) -> Row:
+    """What a point carries beside its vectors: what a filter may ask for."""
+    return {name: row[name] for name in ("lang", "sources", "may_redistribute")}
+
+
+def posts(index: pa.Table) -> dict[str, Row]:
+    """Retrievable posts, by post id."""
     return {row["post_id"]: row for row in index.to_pylist() if row["retrievable"]}

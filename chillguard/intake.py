@@ -30,6 +30,11 @@ def admit(text: str) -> Admitted:
     return Admitted(clean, identity.text_hash(clean), None, None)
 
 
+def taken_down(admitted: Admitted) -> Admitted:
+    """What is left of a text that somebody had removed: its hash."""
+    return Admitted(None, admitted.text_hash, "takedown", "removed on request")
+
+
 def prompt(
     origin: str,
     method: str,

@@ -7,15 +7,41 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import ahocorasick
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from chillguard import calls, identity, matching, schema, screening
 from chillguard.taxonomy import Taxonomy, TaxonomyError
-from prompts import render
+from prompts import named, render
 
 TEMPLATE = "keywords/expand"
 Row = dict[str, Any]
+_FORMS = ("zh", "en")
+
+
+class Finder:
+    """Finds the keywords of a pool in texts, all at once (Aho-Corasick), whatever their case."""
+
+    def __init__(
+        self, pool: Iterable[Mapping[str, Any]], languages: Sequence[str] = _FORMS
+    ) -> None:
+        self._automaton = ahocorasick.Automaton()
+        for row in pool:
+            for form in languages:
+                term = row[form].lower()
+                # Of two keywords with one form, the one with the smaller id is found.
+                known = self._automaton.get(term, row["keyword_id"])
+                self._automaton.add_word(term, min(known, row["keyword_id"]))
+        if self._automaton:
+            self._automaton.make_automaton()
+
+    def first(self, text: str) -> str | None:
+        """Id of the keyword whose occurrence ends first, the longest of those; None without any."""
+        if not self._automaton:
+            return None
+        found: tuple[int, str] | None = next(self._automaton.iter(text.lower()), None)
+        return found[1] if found else None
 
 
 class KeywordsConfig(BaseModel):
@@ -136,6 +162,7 @@ def _requests(
                     messages=calls.messages(render(TEMPLATE, values)),
                     sampling=config.sampling,
                     answer_schema=_ANSWER,
+                    template=named(TEMPLATE),
                 )
             )
     return found

@@ -5,7 +5,8 @@ Runs before a text is written for the first time, and once more in cleaning.
 
 import re
 import string
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 
 import phonenumbers
 from stdnum import luhn
@@ -58,6 +59,14 @@ _STEPS: tuple[Callable[[str], str], ...] = (
 
 _NARROW = {ord(c) + 0xFEE0: c for c in "@.-_+" + string.digits + string.ascii_letters}
 _MAX_PASSES = 5
+
+
+PLACEHOLDERS = ("<EMAIL>", "<ID_CARD>", "<BANK_CARD>", "<PHONE>", "<HANDLE>")
+
+
+def replaced(texts: Iterable[str | None]) -> Counter[str]:
+    """How many texts hold each kind of placeholder."""
+    return Counter(mark for text in texts if text for mark in PLACEHOLDERS if mark in text)
 
 
 def replace(text: str) -> str:

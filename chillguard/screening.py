@@ -5,7 +5,11 @@ A text is stopped when every group of a rule has at least one of its terms in th
 """
 
 import functools
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any
 
+import ahocorasick
 from pydantic import BaseModel, ConfigDict
 
 from chillguard import matching, taxonomy
@@ -20,10 +24,6 @@ class ScreeningRule(BaseModel):
     description: str
     all_of: tuple[tuple[str, ...], ...]
 
-    def stops(self, text: str) -> bool:
-        """Whether the rule stops a lower-case text."""
-        return all(any(term in text for term in group) for group in self.all_of)
-
 
 @functools.cache
 def rules() -> tuple[ScreeningRule, ...]:
@@ -31,22 +31,42 @@ def rules() -> tuple[ScreeningRule, ...]:
     return tuple(ScreeningRule.model_validate(rule) for rule in taxonomy.packaged("screening.yaml"))
 
 
-@functools.cache
-def _folded_rules() -> tuple[ScreeningRule, ...]:
-    return tuple(
-        rule.model_copy(
-            update={
-                "all_of": tuple(tuple(map(matching.match_text, group)) for group in rule.all_of)
-            }
-        )
-        for rule in rules()
-    )
+class Screen:
+    """Looks for the terms of all rules at once (Aho-Corasick), as written and as compared."""
+
+    def __init__(self, wanted: Sequence[ScreeningRule]) -> None:
+        self._rules = wanted
+        self._finders = [(fold, _finder(wanted, fold)) for fold in (str.lower, matching.match_text)]
+
+    def first(self, text: str) -> str | None:
+        """The id of the first rule that stops the text; or None."""
+        for fold, finder in self._finders:
+            found = {place for _, places in finder.iter(fold(text)) for place in places}
+            for number, rule in enumerate(self._rules if found else ()):
+                if all((number, group) in found for group in range(len(rule.all_of))):
+                    return rule.id
+        return None
 
 
 def screen(text: str) -> str | None:
-    """The id of the first rule that stops the text, as written or as compared; or None."""
-    lowered, folded = text.lower(), matching.match_text(text)
-    for rule, folded_rule in zip(rules(), _folded_rules(), strict=True):
-        if rule.stops(lowered) or folded_rule.stops(folded):
-            return rule.id
-    return None
+    """The id of the first shipped rule that stops the text; or None."""
+    return _shipped().first(text)
+
+
+@functools.cache
+def _shipped() -> Screen:
+    return Screen(rules())
+
+
+def _finder(wanted: Sequence[ScreeningRule], fold: Callable[[str], str]) -> Any:
+    """An automaton of all terms; each leads to the (rule, group) pairs that it counts for."""
+    places: dict[str, set[tuple[int, int]]] = defaultdict(set)
+    for number, rule in enumerate(wanted):
+        for group, terms in enumerate(rule.all_of):
+            for term in terms:
+                places[fold(term)].add((number, group))
+    automaton = ahocorasick.Automaton()
+    for term, pairs in places.items():
+        automaton.add_word(term, pairs)
+    automaton.make_automaton()
+    return automaton

@@ -1,33 +1,66 @@
-"""Retrieval over the index as it stands: embedder and vector store in one step."""
+"""Retrieval: embedder and vector store in one step, for filling the index and for asking it."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Sequence
 
 import dagster as dg
-import numpy as np
+import pyarrow as pa
 
-from chillguard import embedding, synthesis
+from chillguard import embedding
 from resources.embedding import Embedder
-from resources.tables import Tables
+from resources.progress import Pace
 from resources.vector_store import VectorStore
+
+_CHUNK = 2048
 
 
 class Retrieval(dg.ConfigurableResource):
-    """The nearest posts of queries, by the tables and the index of the last run."""
+    """The index of posts: `index` brings it up to the manifest, `nearest` asks it."""
 
     embedder: dg.ResourceDependency[Embedder]
     vector_store: dg.ResourceDependency[VectorStore]
-    tables: dg.ResourceDependency[Tables]
+
+    def index(self, manifest: pa.Table, tell: Callable[[str], None]) -> tuple[int, int]:
+        """Embed what the index lacks and delete what it should not hold; returns both counts.
+
+        Goes in chunks of like length, each in the index before the next: what was embedded when a
+        run is killed need not be embedded again.
+        """
+        embedder = self.embedder
+        wanted = embedding.points(manifest)
+        with self.vector_store.open(
+            embedder.identity, embedder.dimension, embedder.sparse
+        ) as collection:
+            there = collection.ids()
+            gone = there - wanted.keys()
+            collection.delete(gone)
+            missing = sorted(wanted.keys() - there, key=lambda key: (len(wanted[key]["text"]), key))
+            pace = Pace("post_index", "posts embedded", len(missing), tell)
+            for start in range(0, len(missing), _CHUNK):
+                chunk = missing[start : start + _CHUNK]
+                vectors = embedder.embed([wanted[key]["text"] for key in chunk])
+                collection.upsert(chunk, vectors, [embedding.payload(wanted[key]) for key in chunk])
+                pace.add(len(chunk))
+        return len(missing), len(gone)
+
+    def remove(self, manifest: pa.Table, post_ids: Collection[str]) -> int:
+        """Delete the points of posts; returns how many there were."""
+        embedder = self.embedder
+        known = embedding.points(manifest)
+        gone = [key for key, row in known.items() if row["post_id"] in post_ids]
+        with self.vector_store.open(
+            embedder.identity, embedder.dimension, embedder.sparse
+        ) as collection:
+            collection.delete(gone)
+        return len(gone)
 
     def nearest(
-        self, queries: Sequence[synthesis.Query], k: int
-    ) -> tuple[list[list[str]], Mapping[str, Any]]:
-        """Per query the ids of its nearest posts, and all posts by id; none without an index."""
-        index = self.tables.read("post_index")
-        if index is None:
-            return [[] for _ in queries], {}
-        posts = embedding.retrievable(index)
-        with self.vector_store.open(self.embedder.identity, self.embedder.dimension) as collection:
-            vectors: np.ndarray[Any, Any] = self.embedder.embed([query.text for query in queries])
-            found = collection.nearest(vectors, k)
-        return [[key for key in ids if key in posts] for ids in found], posts
+        self, texts: Sequence[str], k: int, where: embedding.PostFilter, manifest: pa.Table
+    ) -> list[list[str]]:
+        """Per text the ids of its k nearest posts, by similarity."""
+        embedder = self.embedder
+        known = embedding.points(manifest)
+        with self.vector_store.open(
+            embedder.identity, embedder.dimension, embedder.sparse
+        ) as collection:
+            found = collection.nearest(embedder.embed(texts), k, where)
+        return [[known[key]["post_id"] for key in keys if key in known] for keys in found]

@@ -1,114 +1,111 @@
-"""The vector store: Qdrant's engine in process (`qdrant-edge-py`), one folder per home.
+"""The vector store port: one collection of points, by point id.
 
-Holds one point per post, by post id. What is put in and what is asked for is decided elsewhere.
+Two adapters: `resources.edge_store` (Qdrant's engine in process, the default) and
+`resources.qdrant_store` (a Qdrant server). What is put in and what is asked for is decided
+elsewhere.
 """
 
-import json
-import shutil
-import uuid
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
 import numpy as np
 import numpy.typing as npt
 
-_BATCH = 1000
-_QUERIES = 32
+from chillguard.embedding import PostFilter
+
+DENSE, SPARSE = "dense", "sparse"
+# Payload fields that a filter may name; all hold words, since the embedded engine matches no flags.
+PAYLOAD = ("lang", "sources", "terms")
+Scored = Sequence[tuple[float, str]]
+HYBRID_DEPTH = 4
+"""Candidates per vector kind and wanted result, before both rankings are fused."""
 
 
-class VectorStore(dg.ConfigurableResource):
-    """Points of one embedding model; one process opens the folder at a time."""
+@dataclass(frozen=True)
+class Vectors:
+    """Vectors of n texts: dense of shape (n, dimension) and unit length, and maybe sparse.
 
-    folder: str
-    exact: bool = True
+    A sparse vector maps token ids to weights.
+    """
 
-    @contextmanager
-    def open(self, model: str, dimension: int) -> Iterator["Collection"]:
-        """The collection of `model`; refuses vectors of another model or dimension."""
-        import qdrant_edge
+    dense: npt.NDArray[np.float32]
+    sparse: Sequence[Mapping[int, float]] | None = None
 
-        path = Path(self.folder)
-        marker = path / "collection.json"
-        wanted = {"model": model, "dimension": dimension}
-        if marker.exists() and json.loads(marker.read_text("utf-8")) != wanted:
-            raise dg.Failure(
-                f"vector store {path} holds vectors of {marker.read_text('utf-8')}, this run "
-                f"embeds with {wanted}: delete the folder to embed anew, or set another home"
-            )
-        shard = path / "shard"
-        if marker.exists():
-            opened = qdrant_edge.EdgeShard.load(str(shard))
-        else:
-            shutil.rmtree(shard, ignore_errors=True)
-            shard.mkdir(parents=True)
-            params = qdrant_edge.EdgeVectorParams(dimension, qdrant_edge.Distance.Cosine)
-            opened = qdrant_edge.EdgeShard.create(str(shard), qdrant_edge.EdgeConfig(params))
-            marker.write_text(json.dumps(wanted), "utf-8")
-        try:
-            yield Collection(opened, exact=self.exact)
-        finally:
-            opened.flush()
-            opened.close()
+    def __len__(self) -> int:
+        return len(self.dense)
 
 
-class Collection:
-    """An open collection."""
+class Collection(ABC):
+    """An open collection; an id is 32 hex digits."""
 
-    def __init__(self, shard: Any, exact: bool) -> None:
-        self._shard = shard
-        self._exact = exact
-
+    @abstractmethod
     def ids(self) -> set[str]:
         """Ids of all points."""
-        import qdrant_edge
 
-        found: set[str] = set()
-        offset = None
-        while True:
-            request = qdrant_edge.ScrollRequest(
-                offset=offset, limit=_BATCH, with_payload=False, with_vector=False
-            )
-            records, offset = self._shard.scroll(request)
-            found |= {uuid.UUID(str(record.id)).hex for record in records}
-            if offset is None:
-                return found
+    @abstractmethod
+    def upsert(
+        self, ids: Sequence[str], vectors: Vectors, payloads: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Add or replace points: one row of vectors and one payload per id."""
 
-    def upsert(self, ids: Sequence[str], vectors: npt.NDArray[np.float32]) -> None:
-        """Add or replace points; `vectors` has one row per id."""
-        import qdrant_edge
-
-        for start in range(0, len(ids), _BATCH):
-            points = [
-                qdrant_edge.Point(str(uuid.UUID(key)), vectors[start + i], {})
-                for i, key in enumerate(ids[start : start + _BATCH])
-            ]
-            self._shard.update(qdrant_edge.UpdateOperation.upsert_points(points))
-
+    @abstractmethod
     def delete(self, ids: Iterable[str]) -> None:
         """Remove points; unknown ids are ignored."""
-        import qdrant_edge
 
-        gone: list[Any] = [str(uuid.UUID(key)) for key in ids]
-        if gone:
-            self._shard.update(qdrant_edge.UpdateOperation.delete_points(gone))
+    @abstractmethod
+    def nearest(self, vectors: Vectors, k: int, where: PostFilter) -> list[list[str]]:
+        """Ids of the k nearest points per vector, by (similarity, id).
 
-    def nearest(self, vectors: npt.NDArray[np.float32], k: int) -> list[list[str]]:
-        """Ids of the k nearest points per row of `vectors`, by (similarity, id)."""
-        import qdrant_edge
+        With sparse vectors, both rankings are fused by reciprocal rank.
+        """
 
-        params = qdrant_edge.SearchParams(exact=self._exact)
-        found: list[list[str]] = []
-        for start in range(0, len(vectors), _QUERIES):
-            requests = [
-                qdrant_edge.QueryRequest(
-                    limit=k, query=qdrant_edge.Query.Nearest(vector.tolist()), params=params
-                )
-                for vector in vectors[start : start + _QUERIES]
-            ]
-            for points in self._shard.query_batch(qdrant_edge.QueryBatchRequest(requests)):
-                scored = sorted((-p.score, uuid.UUID(str(p.id)).hex) for p in points)
-                found.append([key for _, key in scored])
-        return found
+
+class VectorStore(dg.ConfigurableResource, ABC):
+    """Points of one embedding model."""
+
+    @abstractmethod
+    def open(self, model: str, dimension: int, sparse: bool) -> AbstractContextManager[Collection]:
+        """The collection of `model`, made if it is not there.
+
+        Raises `dg.Failure` when it holds vectors of another model or dimension.
+        """
+
+
+def refuse_other(where: str, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Raise `dg.Failure` unless the collection was made for the wanted vectors."""
+    if dict(found) != dict(wanted):
+        raise dg.Failure(
+            f"vector store {where} holds vectors of {dict(found)}, this run embeds with "
+            f"{dict(wanted)}: remove the collection to embed anew, or name another in the profile"
+        )
+
+
+def stored(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """A payload as a point carries it: flags that are set become words under `terms`."""
+    terms = [name for name, value in payload.items() if value is True]
+    return {**{n: v for n, v in payload.items() if not isinstance(v, bool)}, "terms": terms}
+
+
+def conditions(where: PostFilter) -> dict[str, list[str]]:
+    """Payload fields and the words of which each must hold one."""
+    asked = {
+        "lang": list(where.languages),
+        "sources": list(where.sources),
+        "terms": ["may_redistribute"] if where.redistributable_only else [],
+    }
+    return {field: words for field, words in asked.items() if words}
+
+
+def top(k: int, scored: Scored, limit: int, more: Callable[[int], Scored]) -> list[str]:
+    """The k best ids, by falling score and among equals by id, whatever order the engine has.
+
+    `scored` are the best `limit`; while all beyond the k-th are its equals, `more` is asked for.
+    """
+    while len(scored) == limit and scored[k - 1][0] == scored[-1][0]:
+        limit *= 4
+        scored = more(limit)
+    return [key for _, key in sorted((-score, key) for score, key in scored)][:k]

@@ -1,6 +1,6 @@
 """The `files` source: posts from local files."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -19,6 +19,11 @@ class FilesCrawler(dg.ConfigurableResource):
         """The validated source."""
         return records.SourceConfig.model_validate(self.source)
 
-    def crawl(self, rejects: list[records.Reject]) -> Iterator[records.Row]:
+    def crawl(
+        self,
+        keywords: Sequence[Mapping[str, Any]],
+        rejects: list[records.Reject],
+        tell: Callable[[str], None],
+    ) -> Iterator[Mapping[str, Any]]:
         """Good records of the file; the others are appended to `rejects`."""
         yield from records.accept(parsed_rows(self.config), self.config, (), rejects)

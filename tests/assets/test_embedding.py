@@ -3,7 +3,6 @@ import pytest
 from assets import embedding
 from chillguard import crawl, schema
 from resources.offline.models import HashedEmbedder
-from resources.vector_store import VectorStore
 
 TEXTS = ("周末在社区图书馆看书", "公园里的桂花开了很香", "楼下新开了一家面包店")
 
@@ -29,16 +28,19 @@ def _run(bench, *sources):
 
 def _stored(bench):
     embedder = HashedEmbedder()
-    store = VectorStore(folder=str(bench.home / "index"))
-    with store.open(embedder.identity, embedder.dimension) as collection:
+    with bench.store.open(embedder.identity, embedder.dimension) as collection:
         return collection.ids()
+
+
+def _points(table):
+    return set(table["point_id"].to_pylist())
 
 
 def test_every_kept_post_is_in_the_manifest_and_in_the_store(bench, put):
     ids = put("one", *TEXTS)
     table = _run(bench, "one")
     assert sorted(table["post_id"].to_pylist()) == sorted(ids.values())
-    assert _stored(bench) == set(ids.values())
+    assert _stored(bench) == _points(table)
     assert set(table["embedding_model"].to_pylist()) == {"offline-hashed-ngrams@1"}
     assert bench.metadata["post_index"]["newly_embedded"] == 3
 
@@ -60,19 +62,21 @@ def test_only_missing_posts_are_embedded(bench, put, monkeypatch):
 def test_a_post_that_is_gone_leaves_the_store(bench, put):
     put("one", *TEXTS)
     _run(bench, "one")
-    ids = put("one", TEXTS[0])
-    assert _run(bench, "one").num_rows == 1
-    assert _stored(bench) == set(ids.values())
+    put("one", TEXTS[0])
+    table = _run(bench, "one")
+    assert table.num_rows == 1
+    assert _stored(bench) == _points(table)
+    assert bench.metadata["post_index"]["deleted_points"] == 2
 
 
 def test_a_post_of_two_sources_is_one_row_under_the_stricter_terms(bench, put):
     put("free", *TEXTS[:2])
-    barred = put("barred", TEXTS[0], may_train=False)
+    put("barred", TEXTS[0], may_train=False)
     rows = {row["text"]: row for row in _run(bench, "free", "barred").to_pylist()}
     assert rows[TEXTS[0]]["sources"] == ["barred", "free"]
     assert rows[TEXTS[0]]["retrievable"] is False
     assert rows[TEXTS[1]]["retrievable"] is True
-    assert not _stored(bench) & set(barred.values())
+    assert _stored(bench) == {rows[TEXTS[1]]["point_id"]}
 
 
 def test_a_post_whose_terms_become_stricter_leaves_the_store(bench, put):

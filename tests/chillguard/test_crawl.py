@@ -1,6 +1,6 @@
 import pytest
 
-from chillguard import crawl, identity, schema, screening
+from chillguard import crawl, identity, intake, schema, screening
 from tests.chillguard import builders
 
 POOL = schema.EXPANDED_KEYWORDS.build(
@@ -9,8 +9,9 @@ POOL = schema.EXPANDED_KEYWORDS.build(
 TEXT = "周末去公园散步的人真不少"
 
 
-def _posts(records, source="forum", **config):
-    table = crawl.posts(records, source, POOL, builders.TERMS, crawl.CrawlConfig(**config))
+def _posts(records, source="forum", taken_down=(), **config):
+    config = crawl.CrawlConfig(**config)
+    table = crawl.posts(records, source, POOL, builders.TERMS, config, taken_down)
     assert schema.CRAWLED_POSTS.problems(table) == []
     assert table.num_rows == len(records)
     return table.to_pylist()
@@ -28,6 +29,7 @@ def test_a_kept_post_has_its_id_source_language_and_terms():
         "native_id": "7",
         "source": "forum",
         "url": "https://example.org/7",
+        "posted_at": None,
         "keyword_id": identity.digest("keyword", "M1a", "公园散步"),
         "text": TEXT,
         "lang": "zh",
@@ -118,3 +120,60 @@ def test_a_copy_of_a_dropped_post_is_dropped_for_the_same_reason():
 
 def test_no_records_make_an_empty_table():
     assert _posts([]) == []
+
+
+def test_a_record_that_was_admitted_before_is_not_admitted_again(monkeypatch):
+    admitted = intake.admit("有事请打13900000000找我们，周末去公园散步")
+    monkeypatch.setattr(intake, "admit", None)
+    [row] = _posts([{"admitted": admitted, "id": "7"}])
+    assert row["text"] == admitted.text == "有事请打<PHONE>找我们，周末去公园散步"
+    assert (row["post_id"], row["drop_reason"]) == (identity.post_id(admitted.text), None)
+    assert row["lang"] == "zh"
+    assert row["keyword_id"] == identity.digest("keyword", "M1a", "公园散步")
+
+
+def test_an_admitted_and_a_read_record_of_one_text_are_one_post():
+    rows = _posts([{"admitted": intake.admit(TEXT), "id": "a"}, {"text": TEXT, "id": "b"}])
+    assert len({row["post_id"] for row in rows}) == 1
+    assert sorted(str(row["drop_reason"]) for row in rows) == ["None", "duplicate"]
+
+
+@pytest.mark.parametrize(
+    ("drop", "evidence"), [("screened", "rule r1"), ("takedown", "removed on request")]
+)
+def test_what_was_stopped_at_admission_stays_stopped(drop, evidence):
+    stopped = intake.Admitted(None, identity.text_hash(TEXT), drop, evidence)
+    [row] = _posts([{"admitted": stopped, "id": "7", "url": "https://example.org/7"}])
+    assert (row["text"], row["drop_reason"], row["drop_evidence"]) == (None, drop, evidence)
+    assert row["keyword_id"] is None
+
+
+def test_what_the_source_tells_of_a_post_is_kept():
+    told = {"keyword_id": "k7", "posted_at": "2026-01-02T03:04:05Z", "lang": "en"}
+    [row] = _posts([{"text": TEXT, **told}])
+    assert {name: row[name] for name in told} == told
+
+
+PLANTED = {"text": TEXT, "id": "7", "url": "https://example.org/7"}
+
+
+@pytest.mark.parametrize("mark", [identity.post_id(TEXT), "forum:7", "https://example.org/7"])
+@pytest.mark.parametrize("text", [{"text": TEXT}, {"admitted": intake.admit(TEXT)}])
+def test_a_post_that_was_taken_down_is_dropped_without_its_text(mark, text):
+    record = {**PLANTED, "text": None, **text}
+    other = {"text": "图书馆的自习室几点开门？", "id": "8"}
+    rows = {row["native_id"]: row for row in _posts([record, other], taken_down={mark})}
+    assert (rows["7"]["text"], rows["7"]["drop_reason"]) == (None, "takedown")
+    assert rows["7"]["drop_evidence"] == "removed on request"
+    assert TEXT not in str(rows["7"])
+    assert rows["8"]["drop_reason"] is None
+
+
+@pytest.mark.parametrize("mark", ["7", "news:7", "forum:70", "https://example.org/70", ""])
+def test_a_mark_of_another_post_takes_nothing_down(mark):
+    assert _posts([PLANTED], taken_down={mark})[0]["drop_reason"] is None
+
+
+def test_the_same_text_from_a_new_source_is_still_taken_down():
+    [row] = _posts([{"text": TEXT, "id": "99"}], "news", taken_down={identity.post_id(TEXT)})
+    assert (row["text"], row["drop_reason"]) == (None, "takedown")

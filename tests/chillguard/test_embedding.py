@@ -40,7 +40,8 @@ def test_a_post_has_the_strictest_terms_of_its_sources(first, second):
     free = not first and not second
     assert row["may_redistribute"] is False
     assert row["may_train"] is row["retrievable"] is free
-    assert list(embedding.retrievable(index)) == ([row["post_id"]] if free else [])
+    assert list(embedding.posts(index)) == ([row["post_id"]] if free else [])
+    assert list(embedding.points(index)) == ([row["point_id"]] if free else [])
 
 
 def test_the_order_of_sources_is_irrelevant():
@@ -52,4 +53,4 @@ def test_the_order_of_sources_is_irrelevant():
 def test_nothing_crawled_makes_an_empty_index():
     index = embedding.manifest([], "bge@1", 8)
     assert index.num_rows == 0
-    assert embedding.retrievable(index) == {}
+    assert embedding.posts(index) == embedding.points(index) == {}

@@ -23,7 +23,7 @@ def test_posts_come_in_order_with_our_field_names_and_the_source_s_terms(tmp_pat
         {"body": "二", "key": 8, "link": ""},
     )
     rejects = []
-    first, second = _crawler(path, lang="zh", may_redistribute=True).crawl(rejects)
+    first, second = _crawler(path, lang="zh", may_redistribute=True).crawl((), rejects, print)
     assert first == {
         "text": "一",
         "id": "7",
@@ -41,14 +41,14 @@ def test_rejects_are_handed_to_the_caller(tmp_path):
     path = tmp_path / "posts.jsonl"
     _write(path, {"body": "一", "key": 1, "link": ""}, {"body": 2, "key": 2, "link": ""})
     rejects = []
-    assert len(list(_crawler(path).crawl(rejects))) == 1
+    assert len(list(_crawler(path).crawl((), rejects, print))) == 1
     assert [(reject.line, reject.column) for reject in rejects] == [(2, "body")]
 
 
 def test_reading_stops_at_the_limit(tmp_path):
     path = tmp_path / "posts.jsonl"
     _write(path, *({"body": str(n), "key": n, "link": ""} for n in range(5)))
-    assert [row["text"] for row in _crawler(path, limit=2).crawl([])] == ["0", "1"]
+    assert [row["text"] for row in _crawler(path, limit=2).crawl((), [], print)] == ["0", "1"]
 
 
 def test_the_configuration_is_checked(tmp_path):
@@ -58,4 +58,4 @@ def test_the_configuration_is_checked(tmp_path):
 
 def test_a_missing_file_fails_when_it_is_crawled(tmp_path):
     with pytest.raises(dg.Failure, match="source 'mine'"):
-        list(_crawler(tmp_path / "gone.jsonl").crawl([]))
+        list(_crawler(tmp_path / "gone.jsonl").crawl((), [], print))

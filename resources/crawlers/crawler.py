@@ -1,0 +1,202 @@
+"""The crawl of one network source: every query, page by page, from where the last run stopped.
+
+What a page is, a source knows; what becomes of a post, `chillguard.crawl` decides. Personal data is
+replaced and screened text left out before a post is stored for the first time.
+"""
+
+import asyncio
+import dataclasses
+import functools
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+from pydantic import TypeAdapter
+
+from chillguard import intake, records
+from resources.crawlers.http import BadQuery, Blocked, Fault, Http
+from resources.crawlers.kinds import Source
+from resources.crawlers.source import NetworkSource, Page, Post, Query
+from resources.crawlers.store import Position, PostStore
+
+_TELL_EVERY_S = 5.0
+_SOURCE: TypeAdapter[Any] = TypeAdapter(Source)
+
+
+class NetworkCrawler(dg.ConfigurableResource):
+    """Posts of one network source; `source` is a `kinds.Source` in JSON form."""
+
+    source: dict[str, Any]
+    store: dg.ResourceDependency[PostStore]
+    token: str | None = None
+
+    @property
+    def config(self) -> NetworkSource:
+        """The validated source."""
+        found: NetworkSource = _SOURCE.validate_python(self.source)
+        return found
+
+    def crawl(
+        self,
+        keywords: Sequence[Mapping[str, Any]],
+        rejects: list[records.Reject],
+        tell: Callable[[str], None],
+    ) -> Iterator[Mapping[str, Any]]:
+        """All posts of the source after crawling on; a query it rejects goes to `rejects`.
+
+        Raises `dg.Failure` when the source answers no query; what it brought before is kept, and
+        the next run goes on there.
+        """
+        source = self.config
+        if source.needs_token and not self.token:
+            raise dg.Failure(
+                f"source {source.name!r} needs credentials: set the environment variable "
+                f"{source.token_env}, or set `enabled: false` for it in the profile"
+            )
+        run = _Run(source, self.store, tell, rejects)
+        try:
+            asyncio.run(run.crawl(source.queries(keywords), source.headers(self.token)))
+        except Fault as fault:
+            named = f" (credentials: {source.token_env})" if source.token_env else ""
+            raise dg.Failure(
+                f"source {source.name!r}: {fault}{named}. What it brought so far is kept; mend the "
+                "cause and run again, or set `enabled: false` for it in the profile"
+            ) from None
+        yield from self.store.records(source.name)
+
+
+@dataclass
+class _Run:
+    """One run over one source."""
+
+    source: NetworkSource
+    store: PostStore
+    tell: Callable[[str], None]
+    rejects: list[records.Reject]
+    done: int = 0
+    brought: int = 0
+    told_at: float = 0.0
+    rejected: int = 0
+
+    async def crawl(self, queries: Sequence[Query], headers: Mapping[str, str]) -> None:
+        """Bring every query of the pass to its end, several at once; closes the pass."""
+        self.began_at = self.told_at = time.monotonic()
+        number = self.store.begin(self.source.name)
+        waiting = iter(enumerate(queries, 1))
+        marks = functools.partial(self.store.marks, self.source.name)
+        async with Http(self.source.limits, headers, marks) as http:
+            workers = [
+                asyncio.create_task(self._work(http, waiting, number, len(queries)))
+                for _ in range(self.source.limits.concurrency)
+            ]
+            try:
+                finished = await asyncio.gather(*workers)
+            finally:
+                for worker in workers:
+                    worker.cancel()
+                await asyncio.gather(*workers, return_exceptions=True)
+                self._tell(http, len(queries))
+        if queries and self.rejected == len(queries):
+            raise Blocked(f"every query is rejected; the last one: {self.rejects[-1].reason}")
+        if all(finished):
+            self.store.finish(self.source.name)
+
+    async def _work(
+        self, http: Http, waiting: Iterable[tuple[int, Query]], number: int, total: int
+    ) -> bool:
+        """Take queries until none is left; False when the run's requests are used up first."""
+        for line, query in waiting:
+            try:
+                if not await self._query(http, query, number):
+                    return False
+            except BadQuery as fault:
+                self.rejected += 1
+                self.rejects.append(
+                    records.Reject(self.source.name, line, f"query {query.query_id}", str(fault))
+                )
+            self.done += 1
+            if time.monotonic() - self.told_at > _TELL_EVERY_S:
+                self._tell(http, total)
+        return True
+
+    async def _query(self, http: Http, query: Query, number: int) -> bool:
+        at = self.store.position(self.source.name, query, number, self.source.reads_on)
+        query = dataclasses.replace(query, since=at.since)
+        seen: set[str] = set()
+        idle = 0
+        while not at.done:
+            if self.source.max_requests is not None and http.requests >= self.source.max_requests:
+                return False
+            page = await self._page(http, query, at.cursor)
+            ids = {post.native_id for post in page.posts}
+            idle = 0 if ids - seen else idle + 1
+            seen |= ids
+            at = self._keep(query, number, page, at, given_up=idle >= self.source.patience)
+        return True
+
+    async def _page(self, http: Http, query: Query, cursor: str | None) -> Page:
+        try:
+            return await self.source.page(http, query, cursor)
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            where = getattr(self.source, "url", self.source.kind)
+            raise Blocked(
+                f"{where} answers JSON of another shape than documented ({type(error).__name__})"
+            ) from None
+
+    def _keep(
+        self, query: Query, number: int, page: Page, at: Position, given_up: bool
+    ) -> Position:
+        """Store a page; returns where the query is then."""
+        source = self.source
+        known = self.store.known(source.name, [post.native_id for post in page.posts])
+        new = {post.native_id: post for post in page.posts if post.native_id not in known}
+        kept = list(new.values())[: source.posts_per_query - at.posts]
+        # Everything on the page came in an earlier pass: from here on, nothing is new.
+        caught_up = (
+            at.again
+            and not source.reads_on
+            and bool(page.posts or page.unchanged)
+            and all(known.get(p.native_id, number) < number for p in page.posts)
+        )
+        after = Position(
+            cursor=at.cursor if source.reads_on and page.next is None else page.next,
+            done=given_up
+            or caught_up
+            or page.next is None
+            or page.next == at.cursor
+            or at.posts + len(kept) >= source.posts_per_query
+            or at.pages + 1 >= source.max_pages,
+            pages=at.pages + 1,
+            posts=at.posts + len(kept),
+            newest=_later(at.newest, page.newest),
+            since=at.since,
+            again=at.again,
+        )
+        admitted = [(_for(query, post), intake.admit(post.text)) for post in kept]
+        self.store.add(source.name, query, number, admitted, after)
+        self.brought += len(kept)
+        return after
+
+    def _tell(self, http: Http, total: int) -> None:
+        self.told_at = time.monotonic()
+        elapsed = max(1e-9, self.told_at - self.began_at)
+        line = (
+            f"crawled_posts/{self.source.name}: {self.done:,} of {total:,} queries, "
+            f"{http.requests:,} requests, {self.brought:,} new posts, "
+            f"{http.requests / elapsed:,.1f} requests/s"
+        )
+        if 0 < self.done < total:
+            line += f", ETA {(total - self.done) * elapsed / self.done:,.0f} s"
+        self.tell(line)
+
+
+def _for(query: Query, post: Post) -> Post:
+    return post if post.keyword_id else dataclasses.replace(post, keyword_id=query.keyword_id)
+
+
+def _later(one: str | None, other: str | None) -> str | None:
+    """The later of two marks: numeric ids by length first, ISO times as they are."""
+    marks = [mark for mark in (one, other) if mark]
+    return max(marks, key=lambda mark: (len(mark), mark)) if marks else None

@@ -1,0 +1,68 @@
+"""Addresses, transport and charsets: what crawling has to know of the network below HTTP."""
+
+import re
+import socket
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+import httpx
+import httpx_aiohttp
+
+_META_CHARSET = re.compile(rb"""<meta[^>]+charset=["']?([\w-]+)""", re.IGNORECASE)
+
+
+class Transport(httpx_aiohttp.AiohttpTransport):
+    """Sends a followed redirect without a body: an empty chunked one is refused by servers."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """The response to a request whose body was read first."""
+        await request.aread()
+        return await super().handle_async_request(request)
+
+
+class PrivateAddress(OSError):
+    """A connection to a private address that nobody allowed."""
+
+
+def addresses(hosts: Iterable[str]) -> frozenset[tuple[str, int]]:
+    """Addresses and ports of `host:port`s; raises `ValueError` for what is none."""
+    found = set()
+    for host in hosts:
+        name, _, port = host.rpartition(":")
+        try:
+            resolved = socket.getaddrinfo(name.strip("[]"), int(port), type=socket.SOCK_STREAM)
+        except (OSError, ValueError):
+            raise ValueError(
+                f"`limits.private_hosts` has {host!r}, which is no host:port that can be found"
+            ) from None
+        for *_, address in resolved:
+            found.add((str(address[0]), int(address[1])))
+    return frozenset(found)
+
+
+def is_address(url: str) -> bool:
+    """Whether it is an address of the web at all."""
+    try:
+        return urlsplit(url).scheme in ("http", "https")
+    except ValueError:
+        return False
+
+
+def decoded(named: str | None, body: bytes) -> str:
+    """A page in the charset of its header, or of its own head; otherwise in UTF-8."""
+    if named is None and (found := _META_CHARSET.search(body[:4096])):
+        named = found[1].decode("ascii")
+    try:
+        return body.decode(named or "utf-8", "replace")
+    except (LookupError, ValueError):
+        return body.decode("utf-8", "replace")
+
+
+def shown(url: str) -> str:
+    """Scheme, host and path: what an error may tell of a URL."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "an address that is none"
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}{parts.path}" if host else parts.path

@@ -1,0 +1,224 @@
+"""The embedded vector store: Qdrant's engine in process (`qdrant-edge-py`), one folder per home.
+
+One process opens the folder at a time. Search is exact by default: at the paper's scale, all
+queries are answered by going through all points sooner than an index is built (see
+docs/benchmarks.md).
+"""
+
+import functools
+import json
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import dagster as dg
+
+from chillguard.embedding import PostFilter
+from resources.vector_store import (
+    DENSE,
+    HYBRID_DEPTH,
+    PAYLOAD,
+    SPARSE,
+    Collection,
+    Scored,
+    Vectors,
+    VectorStore,
+    conditions,
+    refuse_other,
+    stored,
+    top,
+)
+
+_BATCH = 2048
+_SCROLL = 50_000
+_QUERIES = 32
+_RRF_K = 2  # the engine's own default
+
+
+class EdgeStore(VectorStore):
+    """Points in `folder`.
+
+    With `exact` false an index (HNSW) is built after points were added, and searched with `ef`
+    candidates. `quantization` int8 makes it smaller.
+    """
+
+    folder: str
+    exact: bool = True
+    ef: int = 256
+    quantization: Literal["none", "int8"] = "none"
+
+    @contextmanager
+    def open(self, model: str, dimension: int, sparse: bool = False) -> Iterator["EdgeCollection"]:
+        """The collection of `model`, made if it is not there."""
+        path = Path(self.folder)
+        marker = path / "collection.json"
+        wanted = {"model": model, "dimension": dimension, "sparse": sparse}
+        if marker.exists():
+            refuse_other(str(path), json.loads(marker.read_text("utf-8")), wanted)
+        shard = self._shard(path / "shard", marker.exists(), dimension, sparse)
+        if not marker.exists():
+            draft = marker.with_suffix(".draft")
+            draft.write_text(json.dumps(wanted), "utf-8")
+            draft.replace(marker)
+        try:
+            collection = EdgeCollection(shard, self.exact, self.ef)
+            yield collection
+            if collection.has_grown and not self.exact:
+                shard.optimize()
+        finally:
+            shard.flush()
+            shard.close()
+
+    def _shard(self, path: Path, exists: bool, dimension: int, sparse: bool) -> Any:
+        import qdrant_edge as edge
+
+        try:
+            if exists:
+                return edge.EdgeShard.load(str(path))
+            shutil.rmtree(path, ignore_errors=True)
+            path.mkdir(parents=True)
+            shard = edge.EdgeShard.create(str(path), self._config(dimension, sparse))
+        except Exception as error:  # the library raises one bare kind for all causes
+            raise dg.Failure(
+                f"vector store {path} cannot be opened ({error}): another run may hold it; if it "
+                "is damaged, delete the folder and materialize asset post_index again"
+            ) from None
+        for field in PAYLOAD:
+            keyword = edge.PayloadSchemaType.Keyword
+            shard.update(edge.UpdateOperation.create_field_index(field, keyword))
+        return shard
+
+    def _config(self, dimension: int, sparse: bool) -> Any:
+        import qdrant_edge as edge
+
+        return edge.EdgeConfig(
+            {DENSE: edge.EdgeVectorParams(dimension, edge.Distance.Cosine)},
+            {SPARSE: edge.EdgeSparseVectorParams()} if sparse else None,
+            # A point that a killed run did not flush is missing, and put in again by the next.
+            wal_enabled=False,
+            quantization_config=(
+                edge.ScalarQuantizationConfig(edge.ScalarType.Int8)
+                if self.quantization == "int8"
+                else None
+            ),
+        )
+
+
+class EdgeCollection(Collection):
+    """An open shard."""
+
+    def __init__(self, shard: Any, exact: bool, ef: int) -> None:
+        self._shard = shard
+        self._exact = exact
+        self._ef = ef
+        self.has_grown = False
+
+    def ids(self) -> set[str]:
+        """Ids of all points."""
+        import qdrant_edge as edge
+
+        found: set[str] = set()
+        offset = None
+        while True:
+            request = edge.ScrollRequest(
+                offset=offset, limit=_SCROLL, with_payload=False, with_vector=False
+            )
+            records, offset = self._shard.scroll(request)
+            found.update(record.id.hex for record in records)
+            if offset is None:
+                return found
+
+    def upsert(
+        self, ids: Sequence[str], vectors: Vectors, payloads: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Add or replace points: one row of vectors and one payload per id."""
+        import qdrant_edge as edge
+
+        self.has_grown |= bool(ids)
+        for start in range(0, len(ids), _BATCH):
+            points = [
+                edge.Point(
+                    _uuid(ids[i]), self._named(vectors, i, as_list=False), stored(payloads[i])
+                )
+                for i in range(start, min(start + _BATCH, len(ids)))
+            ]
+            self._shard.update(edge.UpdateOperation.upsert_points(points))
+            self._shard.flush()
+
+    def delete(self, ids: Iterable[str]) -> None:
+        """Remove points; unknown ids are ignored."""
+        import qdrant_edge as edge
+
+        gone: list[Any] = [_uuid(key) for key in ids]
+        if gone:
+            self._shard.update(edge.UpdateOperation.delete_points(gone))
+
+    def nearest(self, vectors: Vectors, k: int, where: PostFilter) -> list[list[str]]:
+        """Ids of the k nearest points per vector, by (similarity, id)."""
+        import qdrant_edge as edge
+
+        found: list[list[str]] = []
+        for start in range(0, len(vectors), _QUERIES):
+            numbers = range(start, min(start + _QUERIES, len(vectors)))
+            batch = [self._request(vectors, i, k + 1, where) for i in numbers]
+            answers = self._shard.query_batch(edge.QueryBatchRequest(batch))
+            for i, points in zip(numbers, answers, strict=True):
+                more = functools.partial(self._scored, vectors, i, where)
+                found.append(top(k, _pairs(points), k + 1, more))
+        return found
+
+    def _scored(self, vectors: Vectors, i: int, where: PostFilter, limit: int) -> Scored:
+        return _pairs(self._shard.query(self._request(vectors, i, limit, where)))
+
+    def _named(self, vectors: Vectors, i: int, as_list: bool) -> dict[str, Any]:
+        import qdrant_edge as edge
+
+        dense = vectors.dense[i].tolist() if as_list else vectors.dense[i]
+        if vectors.sparse is None:
+            return {DENSE: dense}
+        weights = vectors.sparse[i]
+        return {DENSE: dense, SPARSE: edge.SparseVector(list(weights), list(weights.values()))}
+
+    def _request(self, vectors: Vectors, i: int, k: int, where: PostFilter) -> Any:
+        import qdrant_edge as edge
+
+        named = self._named(vectors, i, as_list=True)
+        params = edge.SearchParams(exact=self._exact, hnsw_ef=None if self._exact else self._ef)
+        asked = {name: edge.Query.Nearest(vector, using=name) for name, vector in named.items()}
+        condition = _filter(where)
+        if SPARSE not in asked:
+            return edge.QueryRequest(
+                limit=k, query=asked[DENSE], filter=condition, params=params, with_payload=False
+            )
+        prefetches = [
+            edge.Prefetch(limit=k * HYBRID_DEPTH, query=query, filter=condition, params=params)
+            for query in asked.values()
+        ]
+        return edge.QueryRequest(limit=k, prefetches=prefetches, query=_fused(), with_payload=False)
+
+
+def _fused() -> Any:
+    import qdrant_edge as edge
+
+    return edge.Fusion.Rrf(_RRF_K)
+
+
+def _filter(where: PostFilter) -> Any:
+    import qdrant_edge as edge
+
+    must: list[Any] = [
+        edge.FieldCondition(field, match=edge.MatchAny(words))
+        for field, words in conditions(where).items()
+    ]
+    return edge.Filter(must=must) if must else None
+
+
+def _pairs(points: Iterable[Any]) -> Scored:
+    return [(point.score, point.id.hex) for point in points]
+
+
+def _uuid(key: str) -> str:
+    return str(uuid.UUID(key))

@@ -1,0 +1,76 @@
+"""Taking a post down everywhere: tables, index, crawled posts, ledger; releases are reported.
+
+Which rows come from a post is decided by `chillguard.takedown`.
+"""
+
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+
+from chillguard import takedown
+from resources.crawlers.store import PostStore
+from resources.ledger import Ledger
+from resources.releases import Releases
+from resources.retrieval import Retrieval
+from resources.state import State
+from resources.tables import Tables
+
+
+class Takedown(dg.ConfigurableResource):
+    """Everything that may hold a trace of a post."""
+
+    tables: dg.ResourceDependency[Tables]
+    state: dg.ResourceDependency[State]
+    ledger: dg.ResourceDependency[Ledger]
+    crawl_store: dg.ResourceDependency[PostStore]
+    retrieval: dg.ResourceDependency[Retrieval]
+    releases: dg.ResourceDependency[Releases]
+
+    def remove(self, request: str) -> dict[str, Any]:
+        """Remove the posts that `request` means; returns what was removed and who still holds it.
+
+        Repeating a request is harmless. Raises `dg.Failure` when no post is meant.
+        """
+        tables = {key: table for key in self.tables.made() if (table := self._read(key))}
+        found = self._traces(request, tables)
+        # First of all it is remembered, so that no run in between brings the posts back.
+        self.state.take_down({"request": request, "marks": sorted(found.marks)})
+        self.crawl_store.take_down(found.native_ids)
+        answers = self.ledger.take_down(sorted(found.call_keys), sorted(found.row_ids))
+        index = tables.get(("post_index",))
+        points = self.retrieval.remove(index, found.post_ids) if index else 0
+        for key, table in tables.items():
+            clean = takedown.redacted(key[0], table, found)
+            if clean is not None:
+                self.tables.write(clean, *key)
+        report = {
+            "posts": len(found.post_ids),
+            "points": points,
+            "ledger_answers": answers,
+            "derived_prompts": sorted(found.prompt_ids),
+            "releases": self.releases.holding(found.prompt_ids),
+        }
+        self.state.take_down({"request": request, "marks": [], **report})
+        return report
+
+    def _traces(self, request: str, tables: dict[tuple[str, ...], pa.Table]) -> takedown.Traces:
+        crawled = [table for key, table in tables.items() if key[0] == "crawled_posts"]
+        found = takedown.posts(request, crawled)
+        if not found.post_ids:
+            raise dg.Failure(
+                f"takedown: no crawled post has own id, URL or post id {request!r}; nothing was "
+                "removed. Look it up in tables/crawled_posts/*"
+            )
+        for table in tables.values():
+            if {"prompt_id", "family_id", "context_post_ids"} <= set(table.column_names):
+                takedown.follow(found, table)
+        for version in self.releases.versions():
+            takedown.follow(found, self.releases.rows(version))
+        for key, table in tables.items():
+            if key[0] == "jury_votes":
+                takedown.follow_votes(found, table)
+        return found
+
+    def _read(self, key: tuple[str, ...]) -> pa.Table | None:
+        return self.tables.read(*key)
