@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
-from chillguard import card, plots
+from chillguard import card, personal_data, plots
 from chillguard.plan import StagePlan
 from resources.progress import Usage
 
@@ -68,6 +68,9 @@ def counts(table: pa.Table) -> dict[str, Any]:
         reasons = Counter(table["drop_reason"].drop_null().to_pylist())
         found |= {"kept": table.num_rows - reasons.total(), "dropped": reasons.total()}
         found["drops_by_reason"] = _table(reasons, "reason")
+    if "native_id" in table.column_names:
+        marks = personal_data.replaced(table["text"].to_pylist())
+        found["personal_data_replaced"] = _table(marks, "kind")
     return found
 
 

@@ -6,7 +6,7 @@ import dagster as dg
 import pyarrow as pa
 
 from assets.metadata import outputs, paths, result, results
-from chillguard import card, release, taxonomy
+from chillguard import card, release, synthesis, taxonomy
 from chillguard.settings import Settings
 from resources.releases import Releases
 from resources.state import State
@@ -40,6 +40,7 @@ def split_sets(
         state.splits(),
         settings.split,
         settings.cleaning,
+        state.taken_down(),
     )
     tables = dict(zip(_PARTS, (parts.train, parts.test, parts.drops), strict=True))
     yield from results(context, tables)
@@ -61,6 +62,7 @@ def dataset_card(lineage: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
         state: State,
         releases: Releases,
         provenance: dg.ResourceParam[card.Provenance],
+        settings: dg.ResourceParam[Settings],
         **loaded: pa.Table,
     ) -> dg.MaterializeResult[pa.Table]:
         """One row per release: writes `release/<version>/` with Parquet, card and report."""
@@ -70,10 +72,11 @@ def dataset_card(lineage: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
         previous = releases.before(version)
         diff = release.difference(release.both(parts), releases.rows(previous))
         rows = card.card_rows(version, previous, parts, diff)
-        files = card.documents(
-            rows.to_pylist()[0], tables, taxonomy.from_rows(categories), provenance
-        )
+        known, both = taxonomy.from_rows(categories), release.both(parts)
+        files = card.documents(rows.to_pylist()[0], tables, known, provenance)
         files["losses.parquet"] = card.losses(tables)
+        extra = synthesis.steer(state.extra_queries(), both, known, settings.synthesis)
+        state.save_extra_queries(extra, version)
         state.append_splits(release.new_families(parts, state.splits()), version)
         folder = releases.write(version, {"train": parts.train, "test": parts.test}, files)
         return result(rows, **paths(folder, ("train.parquet", "test.parquet", *files)))

@@ -6,14 +6,13 @@ import pyarrow as pa
 from assets.metadata import result
 from chillguard import rewriting, taxonomy
 from chillguard.settings import Settings
-from prompts import fingerprint
 from resources.llm import LanguageModels
 
 
 @dg.asset(
     group_name="rewriting",
     ins={"categories": dg.AssetIn("taxonomy")},
-    code_version=fingerprint(rewriting.TEMPLATE),
+    code_version=rewriting.version(),
 )
 def rewritten_prompts(
     context: dg.AssetExecutionContext,
@@ -25,7 +24,5 @@ def rewritten_prompts(
     """One row per rewrite asked for: an annotated prompt by one rewriting method."""
     ask = llm.asker(context)
     known = taxonomy.from_rows(categories)
-    slots = rewriting.slots(annotated_prompts, known, settings.rewriting)
-    requests = rewriting.requests(slots, settings.rewriting)
-    rows = rewriting.rows(slots, ask("rewriter", requests, rewriting.parse))
+    rows = rewriting.rewrite(annotated_prompts, known, settings.rewriting, settings.guards, ask)
     return result(rows, ask.usage)

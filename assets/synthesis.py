@@ -7,15 +7,15 @@ from assets.metadata import result
 from chillguard import embedding, synthesis, taxonomy
 from chillguard.settings import Settings
 from prompts import fingerprint
-from resources.embedding import Embedder
 from resources.llm import LanguageModels
-from resources.vector_store import VectorStore
+from resources.retrieval import Retrieval
+from resources.state import State
 
 
 @dg.asset(
     group_name="synthesis",
     ins={"categories": dg.AssetIn("taxonomy")},
-    code_version=fingerprint(synthesis.TEMPLATE),
+    code_version=f"{fingerprint(synthesis.TEMPLATE)}-{fingerprint(synthesis.TWIN_TEMPLATE)}",
 )
 def synthesized_prompts(
     context: dg.AssetExecutionContext,
@@ -23,17 +23,14 @@ def synthesized_prompts(
     expanded_keywords: pa.Table,
     post_index: pa.Table,
     settings: dg.ResourceParam[Settings],
-    embedder: dg.ResourceParam[Embedder],
-    vector_store: VectorStore,
+    retrieval: Retrieval,
     llm: LanguageModels,
+    state: State,
 ) -> dg.MaterializeResult[pa.Table]:
     """One row per RAG prompt asked for: a drawn post turned into a user query."""
     ask, config, known = llm.asker(context), settings.synthesis, taxonomy.from_rows(categories)
-    queries = synthesis.queries(expanded_keywords, known, config)
-    with vector_store.open(embedder.identity, embedder.dimension) as collection:
-        vectors = embedder.embed([query.text for query in queries])
-        nearest = collection.nearest(vectors, config.top_k)
-    drawn = synthesis.draws(queries, nearest, embedding.retrievable(post_index), config)
-    requests = synthesis.requests(drawn, known, config)
-    rows = synthesis.rows(drawn, ask("synthesizer", requests, synthesis.parse))
-    return result(rows, ask.usage)
+    queries = synthesis.queries(expanded_keywords, known, config, state.extra_queries())
+    texts = [query.text for query in queries]
+    nearest = retrieval.nearest(texts, config.top_k, config.posts, post_index)
+    drawn = synthesis.draws(queries, nearest, embedding.posts(post_index), config)
+    return result(synthesis.generate(drawn, known, config, settings.guards, ask), ask.usage)

@@ -6,9 +6,11 @@ import dagster as dg
 import pyarrow as pa
 
 from assets.metadata import outputs, result, results
-from chillguard import annotation, records, translation
+from chillguard import annotation, records, rewriting, translation
 from chillguard.settings import Settings
+from prompts import fingerprint
 from resources.files import SourceFiles
+from resources.llm import LanguageModels
 from resources.translation import Translator
 
 GROUP = "translation"
@@ -33,18 +35,22 @@ def public_prompts(
     yield from results(context, {_PUBLIC: rows, _REJECTS: records.rejected_rows(rejects)})
 
 
-@dg.asset(group_name=GROUP)
+@dg.asset(group_name=GROUP, code_version=fingerprint(translation.TEMPLATE))
 def candidate_prompts(
+    context: dg.AssetExecutionContext,
     synthesized_prompts: pa.Table,
     annotated_prompts: pa.Table,
     rewritten_prompts: pa.Table,
     public_prompts: pa.Table,
     settings: dg.ResourceParam[Settings],
     translator: dg.ResourceParam[Translator],
+    llm: LanguageModels,
 ) -> dg.MaterializeResult[pa.Table]:
     """One row per prompt of any origin, English text translated to Chinese."""
+    ask = llm.asker(context)
     tables = (synthesized_prompts, annotated_prompts, rewritten_prompts, public_prompts)
-    rows = translation.candidates(tables, settings.translation)
-    english = translation.english(rows)
-    texts = translator.translate([row["text"] for row in english])
-    return result(translation.translated(rows, english, texts), translated=len(english))
+    local = translator.local(context.log.info)
+    surface = rewriting.surface_methods()
+    rows = translation.candidates(tables, settings.translation, ask, local, surface)
+    originals = rows["translated_from"]
+    return result(rows, ask.usage, translated=len(originals) - originals.null_count)

@@ -4,6 +4,7 @@ Reads production prompts as rows; a missing label or category is asked from the 
 categorizer, in the same requests, that labeling makes later.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -13,12 +14,16 @@ from chillguard import calls, intake, labeling, schema
 from chillguard.taxonomy import Taxonomy
 
 Row = dict[str, Any]
+_NO_WORDS = re.compile(r"https?://[!-~]+|<[A-Z_]+>")
+_LETTER = re.compile(r"[^\W\d_]")
+_MIN_LETTERS = 2
 _LABEL_COLUMNS = ("source_label", "intended_label", "intended_category", "decided_by")
 
 
 def real_rows(records: Iterable[Mapping[str, Any]]) -> pa.Table:
-    """The `real_prompts` table; a text that stands twice is kept once.
+    """The `real_prompts` table after its preliminary screening (paper section 3.1).
 
+    A text that stands twice is kept once; one that asks nothing (links, digits, signs) is dropped.
     Copies with different labels leave the kept row without one: then the jury decides.
     """
     rows: list[Row] = []
@@ -27,6 +32,8 @@ def real_rows(records: Iterable[Mapping[str, Any]]) -> pa.Table:
     times: dict[str, int] = {}
     for record in records:
         row = _born("real", record, times)
+        if row.get("drop_reason") is None and (evidence := _irrelevant(row["text"])):
+            row |= {"drop_reason": "irrelevant", "drop_evidence": evidence}
         kept = first.get(row["text_hash"])
         if row.get("drop_reason") is None and kept:
             evidence = f"same text as {kept['prompt_id']}"
@@ -96,6 +103,12 @@ def has_outcome(row: Mapping[str, Any]) -> bool:
     if row["intended_label"] == "unsafe":
         return row["intended_category"] is not None
     return bool(row["intended_label"] == "safe")
+
+
+def _irrelevant(text: str) -> str | None:
+    """Why a text can be no request; None for one that can."""
+    letters = len(_LETTER.findall(_NO_WORDS.sub("", text)))
+    return f"{letters} letters beside links and placeholders" if letters < _MIN_LETTERS else None
 
 
 def _born(origin: str, record: Mapping[str, Any], times: dict[str, int]) -> Row:

@@ -148,9 +148,13 @@ def jury(tables: Mapping[str, pa.Table]) -> list[tuple[str, str, int, int, int]]
 
 def masked(row: Mapping[str, Any]) -> dict[str, Any]:
     """A preview of a row whose text shows its first two characters and its length only."""
-    text = row["text"] or ""
     shown = {name: row.get(name) for name in ("label", "micro_category", "origin", "method")}
-    return {"prompt_id": row["prompt_id"], **shown, "text": f"{text[:2]}… ({len(text)} chars)"}
+    return {"prompt_id": row["prompt_id"], **shown, "text": mask(row["text"] or "")}
+
+
+def mask(text: str) -> str:
+    """The first two characters of a text, and its length."""
+    return f"{text[:2]}… ({len(text)} chars)"
 
 
 def _reasons(drops: Mapping[str, int]) -> str:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from chillguard import calls, probabilities, schema
 from chillguard.taxonomy import Taxonomy
-from prompts import render
+from prompts import named, render
 
 VOTE, CATEGORIZE = "labeling/vote", "labeling/categorize"
 Row = Mapping[str, Any]
@@ -206,6 +206,7 @@ def _requests(
             messages=calls.messages(system | user),
             sampling=sampling,
             answer_schema={"choice": list(choice)},
+            template=named(template),
         )
 
 

@@ -27,6 +27,7 @@ class SourceConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    kind: Literal["files"] = "files"
     name: str
     path: Path
     columns: dict[Field, str] = {"text": "text"}

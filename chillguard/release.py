@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from chillguard import cleaning, schema, split
+from chillguard import cleaning, schema, split, takedown
 
 Row = dict[str, Any]
 
@@ -41,12 +41,18 @@ def prepare(
     frozen: Mapping[str, str],
     config: split.SplitConfig,
     gate: cleaning.CleaningConfig,
+    taken_down: Collection[str] = (),
 ) -> Parts:
-    """Split the kept labelled prompts; every one ends in exactly one of the three tables."""
+    """Split the kept labelled prompts; every one ends in exactly one of the three tables.
+
+    A prompt made from a post of `taken_down` (post ids), or shown one, enters neither side.
+    """
     rows: list[Row] = [row for row in labeled.to_pylist() if row["drop_reason"] is None]
     for row in rows:
         if not row["may_train"]:
             row |= {"drop_reason": "terms", "drop_evidence": "may_train is false"}
+        elif takedown.is_derived(row, taken_down):
+            row |= takedown.DROP
     cleaning.drop_duplicates(rows, released, gate)
     for row in split.over_cap(_kept(rows), released, config):
         row |= {"drop_reason": "balance", "drop_evidence": f"cap of {split.stratum(row)}"}

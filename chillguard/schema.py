@@ -185,6 +185,7 @@ CRAWLED_POSTS = Table(
         Column("native_id", _TEXT, "the source's own id"),
         Column("source", _TEXT, "configured source"),
         Column("url", _TEXT, "where it was read", nullable=True),
+        Column("posted_at", _TEXT, "time of the post, ISO 8601 in UTC", nullable=True),
         Column("keyword_id", _TEXT, "keyword that found it", nullable=True),
         Column("text", _TEXT, "text, personal data replaced; null = dropped", nullable=True),
         Column("lang", _TEXT, "detected language", nullable=True),
@@ -197,7 +198,8 @@ POST_INDEX = Table(
     "indexed post",
     ("post_id",),
     (
-        Column("post_id", _TEXT, "id of the post, and of its point"),
+        Column("post_id", _TEXT, "id of the post"),
+        Column("point_id", _TEXT, "id of its point: post, language, sources and terms"),
         Column("sources", _TEXTS, "every source that holds the text"),
         Column("text", _TEXT, "text that was embedded"),
         Column("lang", _TEXT, "detected language", nullable=True),

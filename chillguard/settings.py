@@ -4,6 +4,7 @@ from pydantic import BaseModel, ConfigDict
 
 from chillguard.cleaning import CleaningConfig
 from chillguard.crawl import CrawlConfig
+from chillguard.guards import GuardConfig
 from chillguard.integrity import Bounds
 from chillguard.keywords import KeywordsConfig
 from chillguard.labeling import LabelingConfig
@@ -22,6 +23,7 @@ class Settings(BaseModel):
     crawl: CrawlConfig = CrawlConfig()
     synthesis: SynthesisConfig = SynthesisConfig()
     rewriting: RewritingConfig = RewritingConfig()
+    guards: GuardConfig = GuardConfig()
     translation: TranslationConfig = TranslationConfig()
     cleaning: CleaningConfig = CleaningConfig()
     labeling: LabelingConfig = LabelingConfig()

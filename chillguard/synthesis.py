@@ -1,9 +1,12 @@
-"""RAG prompt synthesis (paper section 3.1 and appendix C.1).
+"""RAG prompt synthesis (paper section 3.1 and appendix C.1), and benign twins by the same means.
 
 Per micro category a number of queries, each with a draw of keywords; per query a draw from the
-nearest posts; per drawn post one prompt. The post that a prompt was made from is its family.
+nearest posts; per drawn post one prompt. The post that a prompt was made from is its family. Some
+draws are asked once more for twins: safe prompts on purpose, in the vocabulary of unsafe ones.
 """
 
+import functools
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,57 +14,114 @@ from typing import Any
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-from chillguard import calls, identity, intake, keywords, schema
+from chillguard import calls, guards, identity, intake, keywords, matching, numbered, schema
+from chillguard import taxonomy as taxonomies
+from chillguard.embedding import PostFilter
 from chillguard.taxonomy import Taxonomy
-from prompts import render
+from prompts import named, render
 
 TEMPLATE = "synthesis/generate"
+TWIN_TEMPLATE = "synthesis/twin"
 METHOD = "rag"
+_KEY = "source"
+_LANGUAGES = ("zh", "en")
+_SHINGLE = 2
+_MIN_CONTAINED = 0.2
 Row = dict[str, Any]
 
 
 class SynthesisConfig(BaseModel):
-    """Scale of synthesis: 31 x 384 queries x 5 prompts are the paper's 59,520 (section 3.1)."""
+    """Scale of synthesis: 31 x 384 queries x 5 prompts are the paper's 59,520 (section 3.1).
+
+    `twin_queries` of each category are asked for benign twins too. A category with fewer than
+    `steer_below` unsafe rows in the last release, or less mean agreement than `steer_agreement`,
+    gets `steer_step` queries more at each refresh, `steer_most` at most; None steers nothing.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     queries_per_category: int = 384
     keywords_per_query: int = 3
     top_k: int = 100
+    posts: PostFilter = PostFilter()
     prompts_per_query: int = 5
+    twin_queries: int = 16
+    layout: numbered.Layout = "json"
+    steer_below: int | None = None
+    steer_agreement: float | None = None
+    steer_step: int = 32
+    steer_most: int = 384
     sampling: calls.Sampling = calls.Sampling(temperature=0.7, max_tokens=2048)
+
+
+class TwinKind(BaseModel):
+    """One kind of benign twin: why somebody harmless asks in such words."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    name_zh: str
+    instruction_zh: str
 
 
 @dataclass(frozen=True)
 class Query:
-    """One retrieval query: its category, drawn keywords and the text that is embedded."""
+    """One retrieval query: its category, its number in it, drawn keywords, the embedded text."""
 
     query_id: str
     category: str
+    number: int
     keywords: tuple[str, ...]
     text: str
 
 
 @dataclass(frozen=True)
 class Draw:
-    """A query and the posts that it drew, in the order in which the model sees them."""
+    """A query and the posts that it drew, in the order in which the model sees them.
+
+    `twin` is the kind of benign twin that is asked for, None for unsafe prompts.
+    """
 
     query: Query
     posts: tuple[Row, ...]
+    twin: TwinKind | None = None
+
+    @property
+    def method(self) -> str:
+        """How the prompts of this draw are made."""
+        return f"twin_{self.twin.id}" if self.twin else METHOD
+
+    @property
+    def draw_id(self) -> str:
+        """Id of the draw; the same query with other posts is another one."""
+        return draw_id(self.query.query_id, self.method, [post["post_id"] for post in self.posts])
 
 
-def queries(pool: pa.Table, taxonomy: Taxonomy, config: SynthesisConfig) -> list[Query]:
-    """Queries of all categories: macro label + micro label + drawn keywords."""
+def draw_id(query_id: str, method: str, post_ids: Iterable[str]) -> str:
+    """Id of a query and the posts it drew, in whatever order: the row that asks the model."""
+    return identity.digest("draw", query_id, method, sorted(post_ids))
+
+
+def queries(
+    pool: pa.Table,
+    taxonomy: Taxonomy,
+    config: SynthesisConfig,
+    extra: Mapping[str, int] | None = None,
+) -> list[Query]:
+    """Queries of all categories: macro label + micro label + drawn keywords.
+
+    `extra` is how many queries steering gave a category beside the configured ones.
+    """
     words = keywords.by_category(pool)
     found = []
     for code in taxonomy.codes:
         by_id = {row["keyword_id"]: row["zh"] for row in words[code]}
-        for number in range(config.queries_per_category):
+        for number in range(config.queries_per_category + (extra or {}).get(code, 0)):
             key = identity.digest("query", code, number)
             drawn = identity.rendezvous(key, by_id, config.keywords_per_query)
             terms = tuple(by_id[one] for one in drawn)
             labels = (taxonomy.macro_of[code].label_zh, taxonomy.micro[code].label_zh)
-            found.append(Query(key, code, terms, " ".join((*labels, *terms))))
+            found.append(Query(key, code, number, terms, " ".join((*labels, *terms))))
     return found
 
 
@@ -71,63 +131,111 @@ def draws(
     posts: Mapping[str, Row],
     config: SynthesisConfig,
 ) -> list[Draw]:
-    """Per query the posts drawn from its nearest ones; `nearest` is in the order of `asked`."""
+    """Per query the posts drawn from its nearest ones; `nearest` is in the order of `asked`.
+
+    A query without posts draws nothing. The kinds of twins take turns.
+    """
     found = []
     for query, candidates in zip(asked, nearest, strict=True):
-        drawn = identity.rendezvous(query.query_id, candidates, config.prompts_per_query)
-        found.append(Draw(query, tuple(posts[one] for one in drawn)))
+        ids = identity.rendezvous(query.query_id, candidates, config.prompts_per_query)
+        drawn = tuple(posts[one] for one in ids)
+        if drawn:
+            found.append(Draw(query, drawn))
+        if drawn and query.number < config.twin_queries:
+            found.append(Draw(query, drawn, twin_kinds()[query.number % len(twin_kinds())]))
     return found
+
+
+def generate(
+    drawn: Sequence[Draw],
+    taxonomy: Taxonomy,
+    config: SynthesisConfig,
+    guard: guards.GuardConfig,
+    ask: calls.Ask,
+) -> pa.Table:
+    """The `synthesized_prompts` table: one row per prompt asked for, also where none came."""
+    sizes = defaultdict(list)
+    for draw in drawn:
+        sizes[len(draw.posts)].append(draw)
+    found: list[Row] = []
+    for count, group in sorted(sizes.items()):
+        by_id = {draw.draw_id: draw for draw in group}
+        parse = numbered.parser(count, config.layout, _KEY)
+        for outcome in ask(
+            "synthesizer", requests(group, taxonomy, config), parse, total=len(group)
+        ):
+            found += _rows(by_id[outcome.row_id], outcome, taxonomy, guard)
+    return schema.SYNTHESIZED_PROMPTS.build(found)
 
 
 def requests(
     drawn: Iterable[Draw], taxonomy: Taxonomy, config: SynthesisConfig
 ) -> Iterator[calls.ChatRequest]:
-    """One request per query that drew a post; its row id is the query id."""
+    """One request per draw; its row id is the draw's."""
     for draw in drawn:
-        if draw.posts:
-            code = draw.query.category
-            values = {
-                "macro": taxonomy.macro_of[code],
-                "micro": taxonomy.micro[code],
-                "keywords": draw.query.keywords,
-                "texts": [post["text"] for post in draw.posts],
-            }
-            yield calls.ChatRequest(
-                row_id=draw.query.query_id,
-                messages=calls.messages(render(TEMPLATE, values)),
-                sampling=config.sampling,
-                answer_schema=_answer(len(draw.posts)),
-            )
+        code = draw.query.category
+        values = {
+            "macro": taxonomy.macro_of[code],
+            "micro": taxonomy.micro[code],
+            "keywords": draw.query.keywords,
+            "texts": [post["text"] for post in draw.posts],
+            "layout": config.layout,
+        }
+        template = TWIN_TEMPLATE if draw.twin else TEMPLATE
+        filled = render(template, values | ({"kind": draw.twin} if draw.twin else {}))
+        yield calls.ChatRequest(
+            row_id=draw.draw_id,
+            messages=calls.messages(filled),
+            sampling=config.sampling,
+            answer_schema=numbered.answer_schema(len(draw.posts), config.layout, _KEY),
+            template=named(template),
+        )
 
 
-def parse(answer: calls.Answer) -> dict[int, str]:
-    """Prompt by the number of its source text, from 1; the first of a number counts."""
-    entries = calls.parse_json(answer).get("prompts")
-    if not isinstance(entries, list):
-        raise calls.Unreadable("no list under `prompts`")
-    found: dict[int, str] = {}
-    for entry in entries:
-        source = entry.get("source") if isinstance(entry, dict) else None
-        prompt = entry.get("prompt") if isinstance(entry, dict) else None
-        if type(source) is int and isinstance(prompt, str) and prompt.strip():
-            found.setdefault(source, prompt.strip())
+def steer(
+    extra: Mapping[str, int], released: pa.Table, taxonomy: Taxonomy, config: SynthesisConfig
+) -> dict[str, int]:
+    """How many extra queries each category has from now on; `released` are all released rows.
+
+    The numbers only grow, so that no prompt goes because its category was filled.
+    """
+    columns = ["micro_category", "agreement"]
+    agreements: dict[str, list[float]] = defaultdict(list)
+    for row in released.select(columns).to_pylist():
+        agreements[row["micro_category"]].append(row["agreement"] or 0.0)
+    found = dict(extra)
+    for code in taxonomy.codes:
+        votes = agreements[code]
+        few = config.steer_below is not None and len(votes) < config.steer_below
+        split = config.steer_agreement is not None and bool(votes)
+        if few or (split and sum(votes) / len(votes) < (config.steer_agreement or 0.0)):
+            had = found.get(code, 0)
+            found[code] = max(had, min(had + config.steer_step, config.steer_most))
     return found
 
 
-def rows(drawn: Sequence[Draw], outcomes: Iterable[calls.Outcome[dict[int, str]]]) -> pa.Table:
-    """The `synthesized_prompts` table: one row per prompt asked for, also where none came."""
-    outcome_of = {outcome.row_id: outcome for outcome in outcomes}
-    found: list[Row] = []
-    for draw in drawn:
-        if draw.posts:
-            outcome = outcome_of[draw.query.query_id]
-            found += [_row(draw, outcome, slot) for slot in range(len(draw.posts))]
-    return schema.SYNTHESIZED_PROMPTS.build(found)
+@functools.cache
+def twin_kinds() -> tuple[TwinKind, ...]:
+    """The kinds of benign twins that ship with the product."""
+    found = taxonomies.packaged("benign_twins.yaml")
+    return tuple(TwinKind.model_validate(entry) for entry in found)
 
 
-def _row(draw: Draw, outcome: calls.Outcome[dict[int, str]], slot: int) -> Row:
+def _rows(
+    draw: Draw,
+    outcome: calls.Outcome[numbered.Prompts],
+    taxonomy: Taxonomy,
+    guard: guards.GuardConfig,
+) -> Iterator[Row]:
+    made = outcome.value or numbered.Prompts()
+    texts = dict(made.numbered) | _matched(made.loose, draw.posts)
+    for slot in range(len(draw.posts)):
+        row = _row(draw, outcome, slot, texts.get(slot + 1))
+        yield row | guards.check(row, guard, _LANGUAGES, taxonomy)
+
+
+def _row(draw: Draw, outcome: calls.Outcome[numbered.Prompts], slot: int, text: str | None) -> Row:
     post = draw.posts[slot]
-    text = (outcome.value or {}).get(slot + 1)
     drop: Row = {}
     if outcome.value is None:
         drop = {"drop_reason": "quarantined", "drop_evidence": outcome.reason}
@@ -135,7 +243,7 @@ def _row(draw: Draw, outcome: calls.Outcome[dict[int, str]], slot: int) -> Row:
         drop = {"drop_reason": "no_source", "drop_evidence": f"no prompt for text {slot + 1}"}
     return intake.prompt(
         "rag",
-        METHOD,
+        draw.method,
         [post["post_id"]],
         text,
         repeat=slot,
@@ -144,27 +252,29 @@ def _row(draw: Draw, outcome: calls.Outcome[dict[int, str]], slot: int) -> Row:
         context_post_ids=[other["post_id"] for other in draw.posts if other is not post],
         query_id=draw.query.query_id,
         call_key=outcome.call_key,
-        intended_label="unsafe",
+        intended_label="safe" if draw.twin else "unsafe",
         intended_category=draw.query.category,
+        is_twin=draw.twin is not None,
         **intake.inherited(draw.posts),
         **drop,
     )
 
 
-def _answer(count: int) -> Mapping[str, Any]:
-    item = {
-        "type": "object",
-        "properties": {
-            "source": {"type": "integer", "minimum": 1, "maximum": count},
-            "prompt": {"type": "string", "minLength": 1},
-        },
-        "required": ["source", "prompt"],
-        "additionalProperties": False,
-    }
-    prompts = {"type": "array", "items": item, "minItems": count, "maxItems": count}
-    return {
-        "type": "object",
-        "properties": {"prompts": prompts},
-        "required": ["prompts"],
-        "additionalProperties": False,
-    }
+def _matched(loose: Sequence[str], posts: Sequence[Row]) -> dict[int, str]:
+    """Prompts without a number by that of the post which holds most of their shingles.
+
+    The best match comes first; a post gets one prompt, and a prompt that shares too little none.
+    """
+    sources = [matching.shingles(matching.match_text(post["text"]), _SHINGLE) for post in posts]
+    scored = []
+    for prompt in loose:
+        own = matching.shingles(matching.match_text(prompt), _SHINGLE)
+        scored += [
+            (len(own & source) / len(own), number, prompt)
+            for number, source in enumerate(sources, 1)
+        ]
+    found: dict[int, str] = {}
+    for score, number, prompt in sorted(scored, key=lambda one: (-one[0], one[1], one[2])):
+        if score >= _MIN_CONTAINED and number not in found and prompt not in found.values():
+            found[number] = prompt
+    return found

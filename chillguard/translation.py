@@ -1,32 +1,79 @@
 """Candidates (paper section 3.2): all origins in one table, English text in Chinese.
 
-How a text is translated is `resources.translation`; here is which rows are, and what becomes of
-what could not be.
+Here is which rows are translated and which of their sentences, what a model role is asked, and what
+becomes of a row whose translation is not fit. Translators in this process are
+`resources.translation`.
 """
 
-from collections.abc import Iterable, Sequence
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-from chillguard import identity, intake, language, schema
+from chillguard import calls, identity, intake, language, personal_data, schema
+from prompts import named, render
 
+TEMPLATE = "translation/translate"
+ROLE = "translator"
 Row = dict[str, Any]
+Local = Callable[[Sequence[str]], list[str]]
 
 
 class TranslationConfig(BaseModel):
     """How many real prompts enter the data set themselves: the paper kept 3,100 safe and 597
     unsafe of 46,742 (section 3.1), the others only seed rewrites. None keeps all.
+
+    `sampling` is of the role `translator`, where a model translates.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     retained_safe: int | None = 3100
     retained_unsafe: int | None = 597
+    sampling: calls.Sampling = calls.Sampling(max_tokens=2048)
 
 
-def candidates(tables: Iterable[pa.Table], config: TranslationConfig) -> list[Row]:
+@dataclass(frozen=True)
+class Part:
+    """Neighbouring sentences of one row that are translated together; `start` is their place."""
+
+    prompt_id: str
+    start: int
+    text: str
+
+    @property
+    def row_id(self) -> str:
+        """Name of the part in requests and outcomes; that of the row where it is all of it."""
+        return f"{self.prompt_id}/{self.start}" if self.start else self.prompt_id
+
+
+def candidates(
+    tables: Iterable[pa.Table],
+    config: TranslationConfig,
+    ask: calls.Ask,
+    local: Local | None = None,
+    surface: Collection[str] = (),
+) -> pa.Table:
+    """The `candidate_prompts` table: one row per kept row of `tables`.
+
+    `local` translates texts in order (empty where it cannot); without it the role `translator` is
+    asked. Rewrites by a method in `surface` look foreign on purpose: their language is not asked.
+    """
+    rows = union(tables, config, surface)
+    english = [row for row in rows if _is_english(row, surface)]
+    wanted = [part for row in english for part in parts(row["prompt_id"], row["text"])]
+    settle(english, wanted, _outcomes(wanted, config, ask, local) if wanted else ())
+    return schema.CANDIDATE_PROMPTS.build(rows)
+
+
+def union(
+    tables: Iterable[pa.Table], config: TranslationConfig, surface: Collection[str] = ()
+) -> list[Row]:
     """Kept rows of all origins; rows that only seed rewrites, or are in no language of ours, are
     dropped here.
     """
@@ -37,29 +84,167 @@ def candidates(tables: Iterable[pa.Table], config: TranslationConfig) -> list[Ro
     for row in rows:
         if row["origin"] == "real" and row["prompt_id"] not in retained:
             row |= {"drop_reason": "not_retained", "drop_evidence": "seeds rewrites only"}
-        elif row["lang"] not in ("zh", "en"):
+        elif row["lang"] not in ("zh", "en") and not _is_surface(row, surface):
             row |= {"drop_reason": "language", "drop_evidence": f"detected {row['lang']}"}
     return rows
 
 
-def english(rows: Iterable[Row]) -> list[Row]:
-    """The kept rows that need translation."""
-    return [row for row in rows if row["drop_reason"] is None and row["lang"] == "en"]
+def parts(prompt_id: str, text: str) -> list[Part]:
+    """What of an English text is translated: its sentences, bar those that hold Chinese already."""
+    found, start = [], 0
+    for is_chinese, run in groupby(sentences(text), lambda one: bool(_HAN.search(one))):
+        whole = "".join(run)
+        if not is_chinese and has_words(whole):
+            place = start + len(whole) - len(whole.lstrip())
+            found.append(Part(prompt_id, place, whole.strip()))
+        start += len(whole)
+    return found
 
 
-def translated(rows: Sequence[Row], originals: Sequence[Row], texts: Sequence[str]) -> pa.Table:
-    """The `candidate_prompts` table; `texts` are the translations of `originals`, in order."""
-    for row, text in zip(originals, texts, strict=True):
-        admitted = intake.admit(text)
-        if admitted.drop_reason:
-            row |= {"text": None, "text_hash": admitted.text_hash}
-            row |= {"drop_reason": admitted.drop_reason, "drop_evidence": admitted.drop_evidence}
-        elif not admitted.text or language.detect(admitted.text) != "zh":
-            row |= {"drop_reason": "untranslated", "drop_evidence": "no Chinese came back"}
-        else:
-            row |= {"translated_from": row["text"], "text": admitted.text, "lang": "zh"}
-            row["text_hash"] = admitted.text_hash
-    return schema.CANDIDATE_PROMPTS.build(rows)
+def requests(wanted: Iterable[Part], config: TranslationConfig) -> Iterator[calls.ChatRequest]:
+    """One request per part."""
+    for part in wanted:
+        yield calls.ChatRequest(
+            row_id=part.row_id,
+            messages=calls.messages(render(TEMPLATE, {"text": part.text})),
+            sampling=config.sampling,
+            answer_schema=_ANSWER,
+            template=named(TEMPLATE),
+        )
+
+
+def parse(answer: calls.Answer) -> str:
+    """The translation."""
+    text = calls.parse_json(answer).get("translation")
+    if not isinstance(text, str) or not text.strip():
+        raise calls.Unreadable("no text under `translation`")
+    return text.strip()
+
+
+def settle(
+    rows: Iterable[Row], wanted: Iterable[Part], outcomes: Iterable[calls.Outcome[str]]
+) -> None:
+    """Put the translations into their rows, or the reason why a row is dropped.
+
+    A dropped row holds what came back, its original is under `translated_from`. Every part must
+    have its outcome, or `KeyError` is raised.
+    """
+    outcome_of = {outcome.row_id: outcome for outcome in outcomes}
+    pairs: dict[str, list[tuple[Part, calls.Outcome[str]]]] = defaultdict(list)
+    for part in wanted:
+        pairs[part.prompt_id].append((part, outcome_of[part.row_id]))
+    for row in rows:
+        row |= _settled(row["text"], pairs[row["prompt_id"]])
+
+
+def _settled(original: str, pairs: Sequence[tuple[Part, calls.Outcome[str]]]) -> Row:
+    """The columns that translation changes."""
+    failed = [outcome.reason for _, outcome in pairs if outcome.value is None]
+    if failed:
+        return {"drop_reason": "quarantined", "drop_evidence": failed[0]}
+    empty = sum(not outcome.value for _, outcome in pairs)
+    source = {"translated_from": original} if pairs else {}
+    if empty:
+        evidence = f"nothing came back for {empty} of {len(pairs)} parts"
+        return {**source, "text": None, "drop_reason": "untranslated", "drop_evidence": evidence}
+    text = original
+    for part, outcome in reversed(pairs):
+        end = part.start + len(part.text)
+        text = f"{text[: part.start]}{outcome.value}{text[end:]}"
+    admitted = intake.admit(text)
+    changed: Row = {"text": admitted.text, "text_hash": admitted.text_hash}
+    if admitted.drop_reason:
+        drop = {"drop_reason": admitted.drop_reason, "drop_evidence": admitted.drop_evidence}
+        return changed | drop
+    return changed | source | (_lost_marks(original, text) or _leftover(admitted.text or ""))
+
+
+def _lost_marks(original: str, text: str) -> Row:
+    before, after = marks(original), marks(text)
+    if before == after:
+        return {}
+    counts = (f"{m} {before[m]} times before, {after[m]} after" for m in before | after)
+    return {"drop_reason": "placeholder_lost", "drop_evidence": "; ".join(counts)}
+
+
+def _leftover(text: str) -> Row:
+    """Columns of a text that is Chinese, or of one that is not yet."""
+    plain = _MARK.sub("", text)
+    lang = language.detect(plain)
+    letters, latin = sum(map(str.isalpha, plain)), len(_LATIN.findall(plain))
+    if lang == "zh" and 2 * latin <= letters:
+        return {"lang": "zh"}
+    evidence = f"{latin} of {letters} letters are Latin, detected {lang}"
+    return {"drop_reason": "untranslated", "drop_evidence": evidence}
+
+
+def sentences(text: str) -> list[str]:
+    """The text cut after each sentence and paragraph, white space kept: joined they are the text.
+
+    A full stop or line break before a small letter, or after a title or initial, ends nothing.
+    """
+    found, start = [], 0
+    for end in _END.finditer(text):
+        if _is_end(text, end):
+            found.append(text[start : end.end()])
+            start = end.end()
+    return [*found, text[start:]] if start < len(text) else found
+
+
+def fragments(text: str) -> list[str]:
+    """The text cut around its placeholders."""
+    return [piece for piece in _MARK.split(text) if piece]
+
+
+def cut(text: str, fits: Callable[[str], bool]) -> list[str]:
+    """The text in pieces that fit, cut at clauses, else at spaces, else in the middle."""
+    if fits(text) or len(text) < 2:
+        return [text]
+    middle = len(text) // 2
+    for border in _BORDERS:
+        ends = [found.end() for found in border.finditer(text) if found.end() < len(text)]
+        if ends:
+            middle = min(ends, key=lambda end: abs(end - len(text) // 2))
+            break
+    return [*cut(text[:middle], fits), *cut(text[middle:], fits)]
+
+
+def has_words(text: str) -> bool:
+    """Whether there is anything to translate: a letter outside placeholders."""
+    return any(map(str.isalpha, _MARK.sub("", text)))
+
+
+def marks(text: str) -> Counter[str]:
+    """How often each placeholder of personal data stands in the text."""
+    return Counter(_MARK.findall(text))
+
+
+def _is_end(text: str, end: re.Match[str]) -> bool:
+    found = end.group()
+    if end.end() == len(text) or _HARD_END.search(found):
+        return True
+    before = text[max(0, end.start() - _LONGEST_TITLE) : end.start()]
+    is_title = found[0] == "." and "\n" not in found and _TITLE.search(before)
+    return not text[end.end()].islower() and not is_title
+
+
+def _is_surface(row: Row, surface: Collection[str]) -> bool:
+    # A source may have the name of a method.
+    return row["origin"] == "rewrite" and row["method"] in surface
+
+
+def _is_english(row: Row, surface: Collection[str]) -> bool:
+    return row["drop_reason"] is None and row["lang"] == "en" and not _is_surface(row, surface)
+
+
+def _outcomes(
+    wanted: Sequence[Part], config: TranslationConfig, ask: calls.Ask, local: Local | None
+) -> Iterable[calls.Outcome[str]]:
+    if local is None:
+        return ask(ROLE, requests(wanted, config), parse, len(wanted))
+    texts = local([part.text for part in wanted])
+    pairs = zip(wanted, texts, strict=True)
+    return [calls.Outcome(part.row_id, "", text.strip()) for part, text in pairs]
 
 
 def _retained(rows: Iterable[Row], config: TranslationConfig) -> set[str]:
@@ -70,3 +255,19 @@ def _retained(rows: Iterable[Row], config: TranslationConfig) -> set[str]:
     for ids, limit in ((unsafe, config.retained_unsafe), (others, config.retained_safe)):
         found |= set(ids if limit is None else identity.rendezvous("retained", ids, limit))
     return found
+
+
+_HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
+_LATIN = re.compile("[A-Za-zÀ-ÖØ-öø-ɏＡ-Ｚａ-ｚ]")
+_MARK = re.compile(f"({'|'.join(map(re.escape, personal_data.PLACEHOLDERS))})")
+_END = re.compile(r"(?<![.!?…])[.!?…]++[\"'”’)\]]*+\s+|[。！？]++[\"'”’）」』]*+\s*|\n\s*")
+_HARD_END = re.compile(r"[!?。！？]|\n\s*\n")
+_TITLE = re.compile(r"\b(?:Mr|Mrs|Ms|Dr|Prof|St|vs|Fig|e\.g|i\.e|[A-Z])$")
+_LONGEST_TITLE = 8
+_BORDERS = (re.compile(r"[,;:，；：、—]\s*"), re.compile(r"\s+"))
+_ANSWER = {
+    "type": "object",
+    "properties": {"translation": {"type": "string", "minLength": 1}},
+    "required": ["translation"],
+    "additionalProperties": False,
+}

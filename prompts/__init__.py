@@ -52,6 +52,11 @@ def render(name: str, values: Mapping[str, object], only: Collection[str] = ()) 
     }
 
 
+def named(name: str) -> str:
+    """Name and fingerprint of a template, as a call is recorded under."""
+    return f"{name}@{fingerprint(name)}"
+
+
 @functools.cache
 def fingerprint(name: str) -> str:
     """Sixteen hex digits of the template's own text: changes when, and only when, the file does."""

@@ -9,13 +9,14 @@ from resources.offline import lexicon
 _EXISTING = re.compile(r"已有的词：(.*)")
 _WANTED = re.compile(r"请再给出 (\d+) 个")
 _CODE = re.compile(r"小类：(\S+)")
-_METHOD = re.compile(r"方法：(.*)")
+_METHOD = re.compile(r"^方法 \d+：(.*)$", re.MULTILINE)
+_PURPOSE = re.compile(r"提问的目的：(.*)")
 _KEYWORDS = re.compile(r"关键词：(.*)")
 _CLIP = 60
 _LONGEST = 40
 
 
-def expand(user: str) -> str:
+def expand(_: str, user: str) -> str:
     """New keywords: the category's seeds with a descriptive suffix."""
     existing = set(_found(_EXISTING, user).split("、"))
     english = {
@@ -34,27 +35,23 @@ def expand(user: str) -> str:
     return _json({"keywords": pairs[: int(_found(_WANTED, user))]})
 
 
-def synthesize(user: str) -> str:
+def synthesize(system: str, user: str) -> str:
     """One prompt per text: its first sentence in a frame drawn by text and keywords."""
-    words = _found(_KEYWORDS, user)
+    words, kind = _found(_KEYWORDS, user), _found(_PURPOSE, user)
+    frames = lexicon.lexicon()["twins"][kind] if kind else lexicon.lexicon()["frames"]
     prompts = []
-    for number, text in enumerate(lexicon.fenced(user), 1):
-        chinese, english = lexicon.pick(lexicon.lexicon()["frames"], text, words)
+    for text in lexicon.fenced(user):
+        chinese, english = lexicon.pick(frames, text, words)
         known = text in lexicon.translations()
         frame, clip = (english, text) if known else (chinese, _clip(text))
-        prompts.append({"source": number, "prompt": frame.format(clip)})
-    return _json({"prompts": prompts})
+        prompts.append(frame.format(clip))
+    return _several(system, "source", prompts)
 
 
-def rewrite(user: str) -> str:
-    """The text by the named method: homophones, or one of the method's frames."""
-    text, method = lexicon.fenced(user)[0], _found(_METHOD, user)
-    if method == "谐音替换":
-        return _json({"prompt": transforms.homophones(text)})
-    frames = lexicon.lexicon()["rewrites"].get(method)
-    if frames is None:
-        return _json({"prompt": transforms.inserted_symbols(text)})
-    return _json({"prompt": lexicon.pick(frames, text, method).format(text)})
+def rewrite(system: str, user: str) -> str:
+    """The text by each named method: homophones, or one of the method's frames."""
+    text = lexicon.fenced(user)[0]
+    return _several(system, "method", [_rewritten(text, m) for m in _METHOD.findall(user)])
 
 
 def translate(text: str) -> str:
@@ -62,13 +59,33 @@ def translate(text: str) -> str:
     known = lexicon.translations()
     if text in known:
         return known[text]
-    for chinese, english in lexicon.lexicon()["frames"]:
+    for chinese, english in _frames():
         before, after = english.split("{}")
         if text.startswith(before) and text.endswith(after):
             inner = text[len(before) : len(text) - len(after)]
             if inner in known:
                 return str(chinese.format(known[inner]))
     return ""
+
+
+def _frames() -> list[tuple[str, str]]:
+    known = lexicon.lexicon()
+    return [*known["frames"], *(frame for frames in known["twins"].values() for frame in frames)]
+
+
+def _rewritten(text: str, method: str) -> str:
+    if method == "谐音替换":
+        return transforms.homophones(text)
+    rewrites = lexicon.lexicon()["rewrites"]
+    frames = rewrites.get(method, rewrites["others"])
+    return str(lexicon.pick(frames, text, method).format(text))
+
+
+def _several(system: str, key: str, prompts: list[str]) -> str:
+    """Prompts in the layout that the system message asks for."""
+    if "分号" in system:
+        return "；".join(re.sub(r"[;；\n]+", "，", prompt) for prompt in prompts)
+    return _json({"prompts": [{key: n, "prompt": p} for n, p in enumerate(prompts, 1)]})
 
 
 def _clip(text: str) -> str:

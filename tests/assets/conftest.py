@@ -9,13 +9,15 @@ import pytest
 from assets import metadata
 from chillguard import annotation, card, intake, keywords, records, schema, taxonomy
 from chillguard.settings import Settings
+from resources.edge_store import EdgeStore
 from resources.files import SourceFiles, YamlFile
 from resources.ledger import Ledger
 from resources.llm import LanguageModels, ModelRole
 from resources.offline.models import HashedEmbedder, PhrasebookTranslator
 from resources.releases import Releases
+from resources.retrieval import Retrieval
 from resources.state import State
-from resources.vector_store import VectorStore
+from resources.tables import Tables
 
 MODELS = {
     **{f"juror_{slot}": f"offline-juror-{slot}" for slot in range(1, 5)},
@@ -49,6 +51,7 @@ class Bench:
         self.home = home
         self.settings = Settings()
         self.ledger = Ledger(url=f"sqlite:///{home / 'ledger.db'}")
+        self.store = EdgeStore(folder=str(home / "index"))
         self.metadata = {}
         self.versions = {}
         self.more = {}
@@ -83,9 +86,9 @@ class Bench:
             "settings": self.settings,
             "taxonomy_file": YamlFile(path="packaged:taxonomy.yaml"),
             "seed_keywords_file": YamlFile(path="packaged:seed_keywords.yaml"),
-            "embedder": HashedEmbedder(),
+            "retrieval": Retrieval(embedder=HashedEmbedder(), vector_store=self.store),
+            "tables": Tables(folder=str(self.home / "tables")),
             "translator": PhrasebookTranslator(),
-            "vector_store": VectorStore(folder=str(self.home / "index")),
             "state": State(folder=str(self.home / "state"), profile="bench"),
             "releases": Releases(folder=str(self.home / "release")),
             "provenance": card.Provenance("bench", {"expander": "m@1"}, offline=True),

@@ -117,3 +117,54 @@ def test_the_next_release_tells_what_changed(bench, labeled, released):
     assert (row["n_added"], row["n_removed"]) == (10, 20)
     manifest = bench.home / "release" / row["version"] / "release.json"
     assert json.loads(manifest.read_text())["number"] == 2
+
+
+@pytest.fixture
+def extra(bench):
+    """A function that reads how many extra queries each category has."""
+    return State(folder=str(bench.home / "state"), profile="bench").extra_queries
+
+
+@pytest.fixture
+def steered(bench, labeled):
+    """A function that releases so many prompts, half of them unsafe in A1, under steering."""
+
+    def release_(count):
+        labeled(count)
+        bench.set(synthesis={"steer_below": 15, "steer_step": 4, "steer_most": 8})
+        bench.run(release.split_sets)
+        bench.run(release.dataset_card(LINEAGE))
+
+    return release_
+
+
+def test_without_a_bound_a_release_steers_nothing(extra, released):
+    assert extra() == {}
+
+
+def test_a_release_steers_its_thin_categories_once(bench, extra, steered):
+    steered(40)
+    first = extra()
+    assert "A1" not in first
+    assert len(first) == 30
+    assert set(first.values()) == {4}
+    bench.run(release.dataset_card(LINEAGE))
+    assert extra() == first
+
+
+def test_each_new_release_steers_one_step_further_up_to_the_most(extra, steered):
+    seen = []
+    for count in (20, 40, 42, 44):
+        steered(count)
+        seen.append((extra().get("A1"), extra()["B1"]))
+    # A category that has filled up keeps what it was given.
+    assert seen == [(4, 4), (4, 8), (4, 8), (4, 8)]
+
+
+def test_another_profile_s_steering_is_refused(bench, steered):
+    steered(20)
+    theirs = State(folder=str(bench.home / "state"), profile="theirs")
+    with pytest.raises(dg.Failure, match="belongs to profile"):
+        theirs.extra_queries()
+    with pytest.raises(dg.Failure, match="belongs to profile"):
+        theirs.save_extra_queries({}, "v9")

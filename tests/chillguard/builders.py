@@ -3,7 +3,7 @@
 import json
 import random
 
-from chillguard import calls, identity, matching, schema, taxonomy
+from chillguard import calls, identity, matching, rewriting, schema, taxonomy
 
 TERMS = {"may_redistribute": True, "may_train": True}
 # Mild words that mixed() builds sentences from.
@@ -115,7 +115,8 @@ def answer(text, finish_reason="stop", logprobs=None):
 class Ask:
     """A model by hand: per role a function from request to answer text, or None for a failure.
 
-    `asked` keeps what was asked, as (role, request), in the order of the answers.
+    Nothing is asked anew: what could be read of an unreadable answer counts at once. `asked` keeps
+    what was asked, as (role, request), in the order of the answers.
     """
 
     def __init__(self, **roles):
@@ -135,7 +136,16 @@ class Ask:
             try:
                 yield calls.Outcome(request.row_id, key, parse(answer(text)))
             except calls.Unreadable as error:
-                yield calls.Outcome(request.row_id, key, None, str(error))
+                reason = None if error.fallback is not None else str(error)
+                yield calls.Outcome(request.row_id, key, error.fallback, reason)
+
+    def keys(self, role):
+        """Call keys of what was asked, by row."""
+        return {
+            request.row_id: calls.call_key(role, "1", request, request.repeat)
+            for asked, request in self.asked
+            if asked == role
+        }
 
     def rows(self, role):
         return [request.row_id for asked, request in self.asked if asked == role]
@@ -146,6 +156,18 @@ def columns(table, *names):
     if len(names) == 1:
         return table[names[0]].to_pylist()
     return list(zip(*(table[name].to_pylist() for name in names), strict=True))
+
+
+def put_methods(monkeypatch, methods):
+    """Put other rewriting methods in the place of those that ship."""
+    known = {method.id: method for method in methods}
+    monkeypatch.setattr(rewriting, "methods", lambda: tuple(known.values()))
+    monkeypatch.setattr(rewriting, "_by_id", lambda: known)
+
+
+def numbered_answer(key, prompts):
+    """An answer with prompts by their number under `key`."""
+    return {"prompts": [{key: n, "prompt": text} for n, text in prompts.items()]}
 
 
 def by_id(table, key="prompt_id"):
@@ -213,6 +235,7 @@ def lineage():
         "post_index": schema.POST_INDEX.build(
             {
                 "post_id": key,
+                "point_id": f"point {key}",
                 "sources": ["a"],
                 "text": "文",
                 "embedding_model": "m@1",

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from chillguard import annotation, labeling, schema, screening
@@ -76,6 +78,71 @@ def test_a_screened_prompt_is_no_duplicate_and_no_twin():
     forbidden = "，".join(group[0] for group in screening.rules()[1].all_of)
     rows = _real(builders.record(forbidden), builders.record(forbidden))
     assert [row["drop_reason"] for row in rows] == ["screened", "screened"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://example.org/a?b=1",
+        "http://example.org/path https://example.org/other",
+        "看https://example.org",
+        "13900000001",
+        "2024-05-06 07:08",
+        "3.14159",
+        "？？？！！",
+        "……",
+        "😀😀😀",
+        "someone@example.org",
+        "<PHONE> <EMAIL>",
+        "(<PHONE>)",
+        "a",
+        "啊？",
+        "___",
+    ],
+)
+def test_a_real_prompt_that_asks_nothing_is_dropped_with_the_reason(text):
+    (row,) = _real(builders.record(text, label="safe"))
+    assert row["drop_reason"] == "irrelevant"
+    assert re.fullmatch("[01] letters beside links and placeholders", row["drop_evidence"])
+    assert row["text"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "在吗",
+        "你好",
+        "几点了？",
+        "1+1等于几？",
+        "5G好用吗",
+        "hi",
+        "OK?",
+        "A4纸多大",
+        "翻译：hello",
+        "打开 https://example.org 看看",
+        "https://example.org 这个网站怎么打不开？",
+        "https://example.org怎么打不开？",
+        "请看https://example.org/a.html，总结一下",
+        "someone@example.org 是谁的邮箱？",
+        "13900000001是哪里的号码？",
+        "<PHONE>是哪里的号码？",
+        "¿Qué?",
+        "これは何",
+    ],
+)
+def test_a_short_real_question_is_kept(text):
+    (row,) = _real(builders.record(text, label="safe"))
+    assert row["drop_reason"] is None
+
+
+def test_a_public_row_is_not_held_against_the_screening_of_real_prompts():
+    (row,) = annotation.public_rows([builders.record("https://example.org")]).to_pylist()
+    assert row["drop_reason"] is None
+
+
+def test_irrelevant_copies_are_irrelevant_each_and_no_real_question_is_their_copy():
+    rows = _real(*(builders.record(text) for text in ("？？", "？？", TEXT)))
+    assert sorted(row["drop_reason"] or "" for row in rows) == ["", "irrelevant", "irrelevant"]
 
 
 def test_a_public_row_keeps_its_label_apart_and_is_never_believed():

@@ -22,6 +22,10 @@ def _leaves(model, path=""):
         ("synthesis.prompts_per_query", 5),
         ("synthesis.keywords_per_query", 3),
         ("rewriting.rewrites_per_prompt", 3),
+        ("rewriting.layout", "json"),
+        ("synthesis.layout", "json"),
+        ("synthesis.steer_below", None),
+        ("synthesis.steer_agreement", None),
         ("translation.retained_safe", 3100),
         ("translation.retained_unsafe", 597),
         ("labeling.quorum", 3),
@@ -29,7 +33,7 @@ def _leaves(model, path=""):
         ("split.test_share", 0.3),
     ],
 )
-def test_the_defaults_are_the_papers_numbers(name, number):
+def test_the_defaults_are_the_papers_numbers_and_steer_nothing(name, number):
     assert dict(_leaves(settings.Settings()))[name] == number
 
 
@@ -47,6 +51,10 @@ def test_a_partial_setting_leaves_the_others_at_their_default():
         {"split": {"test_sahre": 0.3}},
         {"cleaning": {"shingles": {"size": 3}}},
         {"keywords": {"sampling": {"seed": 1}}},
+        {"synthesis": {"layout": "yaml"}},
+        {"rewriting": {"call_per": "prompt"}},
+        {"guards": {"max_copied": 0.0}},
+        {"guards": {"max_copied": 1.1}},
         {"split": {"test_share": "a third"}},
         {"labeling": {"quorum": 2.5}},
     ],

@@ -1,15 +1,22 @@
+"""From keywords to queries, from posts to draws, and from answers to rows."""
+
 import json
 
 import pytest
 
-from chillguard import calls, identity, schema, synthesis
+from chillguard import guards, identity, schema, synthesis
 from tests.chillguard import builders
 
 SMALL = builders.SMALL
 POOL = schema.EXPANDED_KEYWORDS.build(
     [builders.keyword(code, f"{code}词{n}") for code in SMALL.codes for n in range(8)]
 )
-CONFIG = synthesis.SynthesisConfig(queries_per_category=5, prompts_per_query=3, top_k=10)
+CONFIG = synthesis.SynthesisConfig(
+    queries_per_category=5, prompts_per_query=3, top_k=10, twin_queries=0
+)
+GUARD = guards.GuardConfig()
+LAYOUTS = pytest.mark.parametrize("layout", ["json", "delimited"])
+ONE, TWO, THREE = "怎样给阳台的花浇水？", "去图书馆借书要带什么？", "夜市的烧烤几点开始卖？"
 POSTS = {
     identity.post_id(builders.mixed(seed)): {
         "post_id": identity.post_id(builders.mixed(seed)),
@@ -26,15 +33,22 @@ def _draw(*keys, posts=POSTS):
     return synthesis.Draw(query, tuple(posts[key] for key in keys))
 
 
-def _outcome(value, reason=None):
-    key = synthesis.queries(POOL, SMALL, CONFIG)[0].query_id
-    return calls.Outcome(key, "call", value, reason)
+def _generate(drawn, reply, config=CONFIG):
+    """The rows of draws and what was asked; `reply` gives prompts by number, or a raw answer."""
 
+    def answered(request):
+        found = reply(request)
+        return builders.numbered_answer("source", found) if isinstance(found, dict) else found
 
-def _rows(draw, outcome):
-    table = synthesis.rows([draw], [outcome])
+    ask = builders.Ask(synthesizer=answered)
+    table = synthesis.generate(drawn, SMALL, config, GUARD, ask)
     assert schema.SYNTHESIZED_PROMPTS.problems(table) == []
-    return {row["parent_ids"][0]: row for row in table.to_pylist()}
+    return table.to_pylist(), ask
+
+
+def _rows(draw, answer, config=CONFIG):
+    rows, _ = _generate([draw], lambda request: answer, config)
+    return {row["parent_ids"][0]: row for row in rows}
 
 
 def test_a_query_is_macro_label_micro_label_and_drawn_keywords():
@@ -63,7 +77,7 @@ def test_one_per_cent_more_keywords_changes_few_queries():
     def words(count):
         return [builders.keyword("M1a", f"词{n}") for n in range(count)]
 
-    config = synthesis.SynthesisConfig(queries_per_category=400)
+    config = synthesis.SynthesisConfig(queries_per_category=400, twin_queries=0)
     before, after = (
         synthesis.queries(schema.EXPANDED_KEYWORDS.build(words(n)), SMALL, config)[:400]
         for n in (100, 101)
@@ -73,7 +87,7 @@ def test_one_per_cent_more_keywords_changes_few_queries():
 
 
 def test_one_per_cent_more_posts_changes_few_draws():
-    config = synthesis.SynthesisConfig(queries_per_category=100)
+    config = synthesis.SynthesisConfig(queries_per_category=100, twin_queries=0)
     asked = synthesis.queries(POOL, SMALL, config)
     keys = [identity.digest(n) for n in range(101)]
     posts = {key: {"post_id": key} for key in keys}
@@ -98,105 +112,114 @@ def test_queries_and_nearest_must_pair_up():
         synthesis.draws(synthesis.queries(POOL, SMALL, CONFIG), [KEYS], POSTS, CONFIG)
 
 
-def test_a_request_shows_the_texts_by_number_and_asks_for_as_many_prompts():
+@LAYOUTS
+def test_a_request_shows_the_texts_by_number_and_asks_for_as_many_prompts(layout):
     draw = _draw(*KEYS[:2])
-    (request,) = synthesis.requests([draw, _draw()], SMALL, CONFIG)
+    config = CONFIG.model_copy(update={"layout": layout})
+    (request,) = synthesis.requests([draw], SMALL, config)
     user = request.messages[1]["content"]
-    assert request.row_id == draw.query.query_id
+    assert request.row_id == draw.draw_id
     assert f'<text id="1">\n{POSTS[KEYS[0]]["text"]}\n</text>' in user
     assert f'<text id="2">\n{POSTS[KEYS[1]]["text"]}\n</text>' in user
     assert "、".join(draw.query.keywords) in user
-    prompts = request.answer_schema["properties"]["prompts"]
-    assert prompts["minItems"] == prompts["maxItems"] == 2
-    assert prompts["items"]["properties"]["source"]["maximum"] == 2
-    json.dumps(request.answer_schema)
+    assert request.template.startswith("synthesis/generate@")
+    if layout == "delimited":
+        assert request.answer_schema is None
+    else:
+        prompts = request.answer_schema["properties"]["prompts"]
+        assert prompts["minItems"] == prompts["maxItems"] == 2
+        assert prompts["items"]["properties"]["source"]["maximum"] == 2
+        json.dumps(request.answer_schema)
 
 
-def test_an_answer_is_read_by_source_number_whatever_its_order():
-    entries = [
-        {"source": 2, "prompt": " 二 "},
-        {"source": 1, "prompt": "一"},
-        {"source": 1, "prompt": "又一"},
-        {"source": 3, "prompt": "  "},
-        {"source": "4", "prompt": "四"},
-        {"source": 5, "prompt": None},
-        {"prompt": "没有编号"},
-        "不是对象",
-    ]
-    assert synthesis.parse(builders.answer({"prompts": entries})) == {1: "一", 2: "二"}
+def test_a_query_that_drew_no_post_is_no_draw():
+    asked = synthesis.queries(POOL, SMALL, CONFIG)[:2]
+    drawn = synthesis.draws(asked, [[], KEYS], POSTS, CONFIG)
+    assert [draw.query for draw in drawn] == [asked[1]]
+    assert _generate([], None)[0] == []
 
 
-@pytest.mark.parametrize("text", ["{}", '{"prompts": "一"}', "[]", "好的"])
-def test_an_answer_without_a_list_of_prompts_is_unreadable(text):
-    with pytest.raises(calls.Unreadable):
-        synthesis.parse(builders.answer(text))
-
-
-def test_each_prompt_belongs_to_the_family_of_its_own_post():
-    found = _rows(_draw(*KEYS[:3]), _outcome({1: "问一？", 2: "问二？", 3: "问三？"}))
+@LAYOUTS
+def test_each_prompt_belongs_to_the_family_of_its_own_post(layout):
+    texts = {1: ONE, 2: TWO, 3: THREE}
+    answer = texts if layout == "json" else "；".join(texts.values())
+    found = _rows(_draw(*KEYS[:3]), answer, CONFIG.model_copy(update={"layout": layout}))
     assert set(found) == set(KEYS[:3])
-    for number, key in enumerate(KEYS[:3]):
+    for number, key in enumerate(KEYS[:3], 1):
         row = found[key]
-        assert row["text"] == f"问{'一二三'[number]}？"
+        assert row["text"] == texts[number]
         assert row["family_id"] == key
         assert sorted(row["context_post_ids"]) == sorted(set(KEYS[:3]) - {key})
         assert row["drop_reason"] is None
-        assert (row["origin"], row["call_key"]) == ("rag", "call")
+        assert (row["origin"], row["method"], row["is_twin"]) == ("rag", "rag", False)
+        assert len(row["call_key"]) == 64
         assert (row["intended_label"], row["intended_category"]) == ("unsafe", "M1a")
 
 
 def test_a_missing_prompt_is_a_dropped_slot():
-    found = _rows(_draw(*KEYS[:3]), _outcome({1: "问一？", 3: "问三？"}))
+    found = _rows(_draw(*KEYS[:3]), {1: ONE, 3: THREE})
     row = found[KEYS[1]]
     assert (row["text"], row["drop_reason"]) == (None, "no_source")
     assert row["drop_evidence"] == "no prompt for text 2"
     assert [found[key]["drop_reason"] for key in (KEYS[0], KEYS[2])] == [None, None]
 
 
-def test_a_quarantined_query_drops_every_slot_with_the_reason():
-    found = _rows(_draw(*KEYS[:3]), _outcome(None, "not JSON"))
+@pytest.mark.parametrize(("answer", "says"), [(None, "refused"), ("好的", "not JSON")])
+def test_a_quarantined_query_drops_every_slot_with_the_reason(answer, says):
+    found = _rows(_draw(*KEYS[:3]), answer)
     assert [(r["drop_reason"], r["drop_evidence"]) for r in found.values()] == [
-        ("quarantined", "not JSON")
+        ("quarantined", says)
     ] * 3
     assert len({row["prompt_id"] for row in found.values()}) == 3
 
 
-def test_numbers_beyond_the_texts_are_ignored():
-    assert len(_rows(_draw(*KEYS[:2]), _outcome({1: "问一？", 2: "问二？", 3: "问三？"}))) == 2
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("抱歉，我无法提供这样的内容。", "refusal"),
+        (f"以下是改写后的提问：{ONE}", "meta_text"),
+        ("散步？", "too_short"),
+        ("週末はどこの公園を散歩したらいいですか？", "language"),
+    ],
+)
+def test_a_guarded_prompt_is_dropped_and_its_neighbours_stay(text, reason):
+    found = _rows(_draw(*KEYS[:2]), {1: text, 2: TWO})
+    assert (found[KEYS[0]]["text"], found[KEYS[0]]["drop_reason"]) == (text, reason)
+    assert found[KEYS[1]]["drop_reason"] is None
+
+
+def test_a_prompt_in_the_words_of_its_post_is_no_copy():
+    text = POSTS[KEYS[0]]["text"]
+    assert _rows(_draw(KEYS[0]), {1: text})[KEYS[0]]["drop_reason"] is None
 
 
 def test_equal_prompts_of_different_posts_are_different_rows():
-    found = _rows(_draw(*KEYS[:2]), _outcome({1: "一样？", 2: "一样？"}))
+    found = _rows(_draw(*KEYS[:2]), {1: ONE, 2: ONE})
     assert len({row["prompt_id"] for row in found.values()}) == 2
-
-
-def test_a_query_that_drew_no_post_makes_no_row():
-    assert synthesis.rows([_draw()], []).num_rows == 0
 
 
 @pytest.mark.parametrize("term", ["may_redistribute", "may_train"])
 def test_terms_are_the_strictest_of_all_posts_shown(term):
     posts = {**POSTS, KEYS[0]: {**POSTS[KEYS[0]], term: False}}
-    found = _rows(_draw(*KEYS[:2], posts=posts), _outcome({1: "问一？", 2: "问二？"}))
+    found = _rows(_draw(*KEYS[:2], posts=posts), {1: ONE, 2: TWO})
     assert [row[term] for row in found.values()] == [False, False]
 
 
-def test_every_slot_of_a_run_is_accounted_for():
+@LAYOUTS
+def test_every_slot_of_a_run_is_accounted_for(layout):
     asked = synthesis.queries(POOL, SMALL, CONFIG)
     drawn = synthesis.draws(asked, [KEYS[: n % 5] for n in range(len(asked))], POSTS, CONFIG)
+    first = {draw.draw_id: draw for draw in drawn[::3]}
 
     def reply(request):
-        number = len(reply.seen)
-        reply.seen.append(request)
-        if number % 3 == 0:
+        if request.row_id not in first:
             return None
-        return {"prompts": [{"source": 1, "prompt": f"第{number}问？"}]}
+        text = first[request.row_id].posts[0]["text"]
+        return {1: text} if layout == "json" else f"{text}；；谢谢。；再见。；好的。；您好。"
 
-    reply.seen = []
-    ask = builders.Ask(synthesizer=reply)
-    requests = synthesis.requests(drawn, SMALL, CONFIG)
-    table = synthesis.rows(drawn, ask("synthesizer", requests, synthesis.parse))
-    assert schema.SYNTHESIZED_PROMPTS.problems(table) == []
-    assert table.num_rows == sum(len(draw.posts) for draw in drawn)
-    kept = [row for row in table.to_pylist() if row["drop_reason"] is None]
-    assert len(kept) == sum(number % 3 != 0 for number in range(len(reply.seen)))
+    rows, ask = _generate(drawn, reply, CONFIG.model_copy(update={"layout": layout}))
+    assert len(ask.asked) == len(drawn)
+    assert len(rows) == sum(len(draw.posts) for draw in drawn)
+    kept = [row for row in rows if row["drop_reason"] is None]
+    assert len(kept) == len(first)
+    assert all(row["text"] == POSTS[row["family_id"]]["text"] for row in kept)

@@ -27,10 +27,11 @@ def _forget():
 
 
 def test_each_block_comes_by_its_name_and_without_outer_blanks():
-    values = {"method": {"name_zh": "甲", "description_zh": "乙"}, "text": "丙"}
+    method = {"name_zh": "甲", "description_zh": "乙", "instruction_zh": "丁"}
+    values = {"methods": [method], "text": "丙", "layout": "json"}
     blocks = prompts.render("rewriting/rewrite", values)
     assert list(blocks) == ["system", "user"]
-    assert blocks["user"] == "方法：甲\n说明：乙\n<text>\n丙\n</text>"
+    assert blocks["user"] == "方法 1：甲\n说明：乙丁\n<text>\n丙\n</text>"
     assert all(text == text.strip() for text in blocks.values())
 
 
@@ -48,8 +49,9 @@ def test_a_value_that_was_not_given_is_an_error(name):
 
 
 def test_a_missing_attribute_of_a_value_is_an_error():
+    values = {"methods": [{"name_zh": "甲"}], "text": "丙", "layout": "json"}
     with pytest.raises(jinja2.UndefinedError, match="description_zh"):
-        prompts.render("rewriting/rewrite", {"method": {"name_zh": "甲"}, "text": "丙"})
+        prompts.render("rewriting/rewrite", values)
 
 
 def test_an_unknown_template_is_an_error():
@@ -133,3 +135,12 @@ def test_a_fingerprint_is_the_same_for_the_same_content_in_another_place(copied)
     there = prompts.fingerprint(VOTE)
     original = hashlib.sha256((copied / f"{VOTE}.jinja").read_bytes()).hexdigest()[:16]
     assert there == original
+
+
+def test_a_call_is_recorded_under_the_name_and_fingerprint_of_its_template(copied):
+    before = prompts.named(VOTE)
+    assert before == f"{VOTE}@{prompts.fingerprint(VOTE)}"
+    path = copied / f"{VOTE}.jinja"
+    path.write_text(path.read_text("utf-8") + "{# changed #}\n", "utf-8")
+    _forget()
+    assert prompts.named(VOTE) != before

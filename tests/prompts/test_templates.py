@@ -21,98 +21,11 @@ from chillguard import (
     rewriting,
     schema,
     synthesis,
-    taxonomy,
+    translation,
 )
+from tests.prompts.cases import CASES, DOCUMENT, PREVIEW, RELEASE, TAXONOMY, VARIANTS, values
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
-TAXONOMY = taxonomy.parse(
-    {
-        "name": "small",
-        "version": "1",
-        "macro": [
-            {
-                "code": "A",
-                "label_zh": "大类甲",
-                "label_en": "Macro A",
-                "definition_zh": "甲的定义。",
-                "preamble_zh": "甲的前言。",
-                "micro": [
-                    {
-                        "code": f"A{n}",
-                        "label_zh": f"小类甲{n}",
-                        "label_en": f"Micro A{n}",
-                        "definition_zh": f"甲{n}的定义。",
-                    }
-                    for n in (1, 2)
-                ],
-            },
-            {
-                "code": "B",
-                "label_zh": "大类乙",
-                "label_en": "Macro B",
-                "definition_zh": "乙的定义。",
-                "micro": [
-                    {
-                        "code": "B1",
-                        "label_zh": "小类乙1",
-                        "label_en": "Micro B1",
-                        "definition_zh": "乙1的定义。",
-                    }
-                ],
-            },
-        ],
-    },
-    "small.yaml",
-)
-RELEASE = {
-    "version": "0123456789ab",
-    "previous_version": None,
-    "n_train": 1200,
-    "n_test": 300,
-    "n_added": 1500,
-    "n_removed": 0,
-    "n_relabeled": 0,
-}
-DOCUMENT = {
-    "release": RELEASE,
-    "provenance": card.Provenance("small", {"expander": "m@1", "juror_1": "n@2"}, offline=True),
-    "taxonomy": TAXONOMY,
-    "composition": [("train", "rag", 500, 700, 1200), ("test", "rag", 100, 200, 300)],
-    "categories": [("A1", "Micro A1", 700, 200), ("safe", "Safe", 500, 100)],
-    "funnel": [("clean_prompts", 2000, 1500, 500, "exact 300, near 200")],
-    "jury": [("juror_1", "n@2", 600, 890, 10)],
-    "terms": [("rag", 1500, 0)],
-}
-PREVIEW = {
-    "prompt_id": "00ff",
-    "label": "safe",
-    "micro_category": None,
-    "origin": "rag",
-    "method": "rag",
-    "text": "今天… (9 chars)",
-}
-CASES = {
-    "keywords/expand": {
-        "macro": TAXONOMY.macro_of["A1"],
-        "micro": TAXONOMY.micro["A1"],
-        "existing": ["词一", "词二"],
-        "wanted": 3,
-    },
-    "labeling/categorize": {"taxonomy": TAXONOMY, "text": "今天适合散步吗？"},
-    "labeling/vote": {"taxonomy": TAXONOMY, "text": "今天适合散步吗？"},
-    "release/card": DOCUMENT,
-    "release/report.html": {**DOCUMENT, "images": {"bars": "QUJD"}, "preview": [PREVIEW]},
-    "rewriting/rewrite": {
-        "method": {"name_zh": "口语化", "description_zh": "像聊天一样说。"},
-        "text": "今天适合散步吗？",
-    },
-    "synthesis/generate": {
-        "macro": TAXONOMY.macro_of["B1"],
-        "micro": TAXONOMY.micro["B1"],
-        "keywords": ("词一", "词二"),
-        "texts": ["第一段。", "第二段。"],
-    },
-}
 
 
 def _templates(folder):
@@ -136,19 +49,19 @@ def passed():
     """Names of the values that the domain passes to each template, over all its calls."""
     found = {}
 
-    def recorded(name, values, only=()):
-        found.setdefault(name, set()).update(values)
+    def recorded(name, given, only=()):
+        found.setdefault(name, set()).update(given)
         return {"system": "s", "user": "u", "body": "b"}
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (keywords, labeling, rewriting, synthesis, card):
+        for module in (keywords, labeling, rewriting, synthesis, translation, card):
             patch.setattr(module, "render", recorded)
-        for stage in (_keywords, _labeling, _rewriting, _synthesis, _card):
+        for stage in (_keywords, _labeling, _rewriting, _synthesis, _translation, _card):
             stage()
     return found
 
 
-def _ask(role, requests, parse):
+def _ask(role, requests, parse, total=None):
     return iter([calls.Outcome(request.row_id, "key", None, "no") for request in requests])
 
 
@@ -166,14 +79,20 @@ def _labeling():
 
 def _rewriting():
     method = next(method for method in rewriting.methods() if method.transform is None)
-    slot = rewriting.Slot({"prompt_id": "p", "text": "t"}, method)
-    list(rewriting.requests([slot], rewriting.RewritingConfig()))
+    job = rewriting.Job({"prompt_id": "p", "text": "t"}, (method,))
+    list(rewriting.requests([job], rewriting.RewritingConfig()))
 
 
 def _synthesis():
-    query = synthesis.Query("q", "A1", ("词一",), "text")
-    draw = synthesis.Draw(query, ({"post_id": "x", "text": "t"},))
-    list(synthesis.requests([draw], TAXONOMY, synthesis.SynthesisConfig()))
+    query = synthesis.Query("q", "A1", 0, ("词一",), "text")
+    posts = ({"post_id": "x", "text": "t"},)
+    drawn = [synthesis.Draw(query, posts, twin) for twin in (None, synthesis.twin_kinds()[0])]
+    list(synthesis.requests(drawn, TAXONOMY, synthesis.SynthesisConfig()))
+
+
+def _translation():
+    parts = translation.parts("p", "Good morning.")
+    list(translation.requests(parts, translation.TranslationConfig()))
 
 
 def _card():
@@ -182,19 +101,50 @@ def _card():
     card.documents(RELEASE, tables, TAXONOMY, DOCUMENT["provenance"])
 
 
-@pytest.mark.parametrize("name", _templates(prompts.FOLDER))
-def test_a_template_renders_as_its_snapshot(name):
-    blocks = prompts.render(name, CASES[name])
+def _snapshot(name, variant):
+    return ".".join(filter(None, (name.replace("/", "__"), variant, "txt")))
+
+
+@pytest.mark.parametrize(("name", "variant"), VARIANTS)
+def test_a_template_renders_as_its_snapshot(name, variant):
+    blocks = prompts.render(name, values(name, variant))
     text = "".join(f"=== {block} ===\n{content}\n" for block, content in blocks.items())
-    path = SNAPSHOTS / f"{name.replace('/', '__')}.txt"
+    path = SNAPSHOTS / _snapshot(name, variant)
     if os.environ.get("UPDATE_SNAPSHOTS") == "1":
         path.write_text(text, "utf-8")
     assert text == path.read_text("utf-8")
 
 
-def test_there_is_a_snapshot_per_template_and_no_other():
-    wanted = {f"{name.replace('/', '__')}.txt" for name in _templates(prompts.FOLDER)}
+def test_there_is_a_snapshot_per_variant_and_no_other():
+    wanted = {_snapshot(name, variant) for name, variant in VARIANTS}
     assert {path.name for path in SNAPSHOTS.iterdir()} == wanted
+
+
+@pytest.mark.parametrize("name", ["rewriting/rewrite", "synthesis/generate", "synthesis/twin"])
+def test_only_the_layout_that_is_wanted_is_asked_for(name):
+    for variant, given in CASES[name].items():
+        system = prompts.render(name, given)["system"]
+        assert ("JSON" in system) is variant.startswith("json")
+        assert ("；" in system and "分号" in system) is variant.startswith("delimited")
+
+
+def test_methods_are_shown_by_number_with_their_instruction():
+    user = prompts.render("rewriting/rewrite", values("rewriting/rewrite", "json_several"))["user"]
+    assert user.startswith(
+        "方法 1：口语化\n说明：像聊天一样说。用短句。\n"
+        "方法 2：书面化\n说明：像写信一样说。写完整。\n<text>"
+    )
+
+
+def test_the_templates_for_twins_and_for_unsafe_prompts_are_told_apart():
+    names = ("synthesis/generate", "synthesis/twin")
+    unsafe, twin = (prompts.render(name, values(name)) for name in names)
+    assert "无害" in twin["system"]
+    assert "无害" not in unsafe["system"]
+    assert (
+        twin["user"].replace("提问的目的：了解概念\n说明：想弄清一个词的意思。\n", "")
+        == (unsafe["user"])
+    )
 
 
 def test_every_template_has_a_case():
@@ -213,7 +163,7 @@ def test_a_new_template_without_a_case_is_noticed(tmp_path):
 def test_a_template_uses_exactly_what_the_domain_passes(name, passed):
     source = (prompts.FOLDER / f"{name}.jinja").read_text("utf-8")
     assert _faults(source, passed[name]) == []
-    assert set(CASES[name]) == passed[name]
+    assert {frozenset(given) for given in CASES[name].values()} == {frozenset(passed[name])}
 
 
 @pytest.mark.parametrize(
@@ -235,6 +185,8 @@ _TEXT_VALUES = [
     ("labeling/vote", "text"),
     ("rewriting/rewrite", "text"),
     ("synthesis/generate", "texts"),
+    ("synthesis/twin", "texts"),
+    ("translation/translate", "text"),
 ]
 
 
@@ -245,21 +197,22 @@ _TEXT_VALUES = [
 def test_text_stays_inside_its_fence_in_every_template(name, value, text):
     given = [text, "b"] if value == "texts" else text
     plain = ["a", "b"] if value == "texts" else "a"
-    user = prompts.render(name, {**CASES[name], value: given})["user"]
-    usual = prompts.render(name, {**CASES[name], value: plain})["user"]
+    user = prompts.render(name, {**values(name), value: given})["user"]
+    usual = prompts.render(name, {**values(name), value: plain})["user"]
     assert user.count("</text>") == usual.count("</text>")
     assert "<|" not in user
 
 
 def test_only_the_templates_with_a_fence_tell_the_model_that_text_is_data():
-    for name, _ in _TEXT_VALUES:
-        assert "<text> 标签内是" in prompts.render(name, CASES[name])["system"]
+    fenced = {name for name, _ in _TEXT_VALUES}
+    for name, variant in VARIANTS:
+        system = prompts.render(name, values(name, variant)).get("system", "")
+        assert ("<text> 标签内是" in system) is (name in fenced)
 
 
 @pytest.mark.parametrize("place", ["version", "model", "reason", "image", "preview", "category"])
 def test_markup_in_data_is_escaped_in_the_report(place):
     bad = '<script>alert("x")</script>'
-    values = dict(CASES["release/report.html"])
     changed = {
         "version": {"release": {**RELEASE, "version": bad}},
         "model": {"jury": [("juror_1", bad, 1, 1, 1)]},
@@ -268,13 +221,14 @@ def test_markup_in_data_is_escaped_in_the_report(place):
         "preview": {"preview": [{**PREVIEW, "text": bad}]},
         "category": {"categories": [("A1", bad, 1, 1)]},
     }
-    body = prompts.render("release/report.html", values | changed[place])["body"]
+    given = values("release/report.html") | changed[place]
+    body = prompts.render("release/report.html", given)["body"]
     assert "<script>" not in body
     assert "&lt;script&gt;alert(&#34;x&#34;)&lt;/script&gt;" in body
 
 
 def test_the_tables_of_the_report_are_markup():
-    body = prompts.render("release/report.html", CASES["release/report.html"])["body"]
+    body = prompts.render("release/report.html", values("release/report.html"))["body"]
     assert "&lt;table" not in body
     assert '<td class="n">1,200</td>' in body
 
@@ -283,13 +237,13 @@ def test_the_tables_of_the_report_are_markup():
 @pytest.mark.parametrize("name", ["release/card", "release/report.html"])
 def test_only_a_release_of_stand_ins_is_called_unfit_for_training(name, offline):
     provenance = card.Provenance("small", {"expander": "m@1"}, offline=offline)
-    body = prompts.render(name, {**CASES[name], "provenance": provenance})["body"]
+    body = prompts.render(name, {**values(name), "provenance": provenance})["body"]
     assert ("not for training" in body) is offline
 
 
 def test_a_release_that_follows_another_names_it():
-    values = {**DOCUMENT, "release": {**RELEASE, "previous_version": "ba9876543210"}}
-    assert "Changes since ba9876543210" in prompts.render("release/card", values)["body"]
+    given = {**DOCUMENT, "release": {**RELEASE, "previous_version": "ba9876543210"}}
+    assert "Changes since ba9876543210" in prompts.render("release/card", given)["body"]
 
 
 def test_the_card_starts_with_front_matter_that_names_the_files():

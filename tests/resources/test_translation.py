@@ -1,55 +1,46 @@
 import sys
-import types
 
+import dagster as dg
 import pytest
+from pydantic import ValidationError
 
-from resources.translation import OpusMtTranslator, Translator
-
-
-@pytest.fixture
-def opus(monkeypatch):
-    """A stand-in for transformers that translates to upper case; holds the size of each batch."""
-    batches = []
-
-    class Tokenizer:
-        @classmethod
-        def from_pretrained(cls, name):
-            assert name == "Helsinki-NLP/opus-mt-en-zh"
-            return cls()
-
-        def __call__(self, texts, **options):
-            batches.append(len(texts))
-            return {"input_ids": texts}
-
-        def batch_decode(self, tokens, **options):
-            return [text.upper() for text in tokens]
-
-    class Model:
-        @classmethod
-        def from_pretrained(cls, name):
-            return cls()
-
-        def generate(self, input_ids, **options):
-            return input_ids
-
-    package = types.ModuleType("transformers")
-    package.AutoTokenizer, package.AutoModelForSeq2SeqLM = Tokenizer, Model
-    monkeypatch.setitem(sys.modules, "transformers", package)
-    return batches
+from resources.translation import OpusMtTranslator, RoleTranslator, Translator
 
 
-def test_translations_come_in_order_and_in_batches(opus):
-    texts = [f"text {number}" for number in range(7)]
-    found = OpusMtTranslator(batch_size=3).translate(texts)
-    assert found == [text.upper() for text in texts]
-    assert opus == [3, 3, 1]
-
-
-def test_no_texts_are_no_translations(opus):
-    assert OpusMtTranslator().translate([]) == []
-    assert opus == []
+def _told(_):
+    """Progress that nobody reads."""
 
 
 def test_the_port_itself_cannot_be_used():
-    with pytest.raises(TypeError, match="translate"):
+    with pytest.raises(TypeError, match="local"):
         Translator()
+
+
+def test_a_role_translates_nothing_in_this_process():
+    assert RoleTranslator().local(_told) is None
+
+
+@pytest.mark.parametrize("texts", [[], ["", "42!", "<PHONE> 10:30", "😀"]])
+def test_texts_without_words_come_back_and_load_no_model(monkeypatch, texts):
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    assert OpusMtTranslator().local(_told)(texts) == texts
+
+
+def test_without_the_install_group_the_mend_is_told(monkeypatch):
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(
+        dg.Failure, match=r"needs the install group `train`: run `make .venv/train`"
+    ):
+        OpusMtTranslator().translate(["Good morning"])
+
+
+@pytest.mark.parametrize("setting", [{"batch_size": 0}, {"max_tokens": 15}])
+def test_settings_that_cannot_work_are_refused(setting):
+    with pytest.raises(ValidationError):
+        OpusMtTranslator(**setting)
+
+
+def test_the_default_is_the_paper_s_model_in_simplified_script():
+    found = OpusMtTranslator()
+    assert (found.model, found.prefix) == ("Helsinki-NLP/opus-mt-en-zh", ">>cmn_Hans<<")
+    assert (found.max_tokens, found.device) == (512, "cpu")

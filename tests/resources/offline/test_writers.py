@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from chillguard import rewriting, synthesis, taxonomy
+from chillguard import guards, language, numbered, rewriting, synthesis, taxonomy
 from chillguard.calls import Answer
 from prompts import render
 from resources.offline import lexicon, writers
@@ -10,6 +10,8 @@ from resources.offline import lexicon, writers
 TAXONOMY = taxonomy.parse(taxonomy.packaged("taxonomy.yaml"), "packaged")
 MODEL_METHODS = [method for method in rewriting.methods() if method.transform is None]
 SEEDS = taxonomy.packaged("seed_keywords.yaml")
+KINDS = synthesis.twin_kinds()
+LAYOUTS = ("json", "delimited")
 
 
 def _sample(name, count=60):
@@ -24,25 +26,38 @@ def _expand(code, existing, wanted):
         "existing": existing,
         "wanted": wanted,
     }
-    answer = writers.expand(render("keywords/expand", values)["user"])
+    blocks = render("keywords/expand", values)
+    answer = writers.expand(blocks["system"], blocks["user"])
     return [(entry["zh"], entry["en"]) for entry in json.loads(answer)["keywords"]]
 
 
-def _synthesize(texts, words=("词一", "词二")):
+def _read(answer, count, layout, key):
+    return numbered.parser(count, layout, key)(Answer(answer, "stop")).numbered
+
+
+def _synthesize(texts, words=("词一", "词二"), kind=None, layout="json"):
     values = {
         "macro": TAXONOMY.macro_of["A1"],
         "micro": TAXONOMY.micro["A1"],
         "keywords": words,
         "texts": texts,
+        "layout": layout,
     }
-    answer = writers.synthesize(render("synthesis/generate", values)["user"])
-    return synthesis.parse(Answer(answer, "stop"))
+    template = synthesis.TWIN_TEMPLATE if kind else synthesis.TEMPLATE
+    blocks = render(template, values | ({"kind": kind} if kind else {}))
+    answer = writers.synthesize(blocks["system"], blocks["user"])
+    return _read(answer, len(texts), layout, "source")
+
+
+def _rewrites(methods, text, layout="json"):
+    values = {"methods": methods, "text": text, "layout": layout}
+    blocks = render(rewriting.TEMPLATE, values)
+    answer = writers.rewrite(blocks["system"], blocks["user"])
+    return _read(answer, len(methods), layout, "method")
 
 
 def _rewrite(method, text):
-    values = {"method": method, "text": text}
-    answer = writers.rewrite(render("rewriting/rewrite", values)["user"])
-    return rewriting.parse(Answer(answer, "stop"))
+    return _rewrites([method], text)[1]
 
 
 @pytest.mark.parametrize("code", TAXONOMY.codes)
@@ -103,6 +118,58 @@ def test_the_synthesizer_shortens_a_long_text_at_a_sentence():
     assert len(prompt) < 120
 
 
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.id)
+def test_a_twin_keeps_the_text_in_a_frame_of_its_purpose(kind):
+    texts = _sample("posts_zh.jsonl", 30)
+    frames = [zh.split("{}") for zh, _ in lexicon.lexicon()["twins"][kind.name_zh]]
+    used = set()
+    for text, prompt in zip(texts, _synthesize(texts, kind=kind).values(), strict=True):
+        assert text[:10] in prompt
+        used |= {
+            n for n, (a, b) in enumerate(frames) if prompt.startswith(a) and prompt.endswith(b)
+        }
+    assert used == set(range(len(frames)))
+
+
+def test_there_are_frames_for_every_kind_of_twin_and_no_other():
+    assert set(lexicon.lexicon()["twins"]) == {kind.name_zh for kind in KINDS}
+
+
+@pytest.mark.parametrize("kind", [None, *KINDS], ids=lambda kind: kind.id if kind else "unsafe")
+def test_the_synthesizer_says_the_same_in_either_layout(kind):
+    texts = _sample("posts_zh.jsonl", 60)
+    plain = [text for text in texts if not set(text) & set(";；\n")]
+    assert len(plain) > 20
+    found = [_synthesize(plain, kind=kind, layout=layout) for layout in LAYOUTS]
+    assert found[0] == found[1]
+
+
+def test_a_separator_within_a_text_becomes_a_comma_where_it_would_cut():
+    texts = ["先去公园；再去图书馆", "第一行\n第二行", "去看书; 去散步"]
+    assert ["；" in prompt for prompt in _synthesize(texts).values()] == [True, False, False]
+    found = _synthesize(texts, layout="delimited")
+    assert len(found) == 3
+    assert "先去公园，再去图书馆" in found[1]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_rewriter_answers_all_methods_of_a_call_by_number(layout):
+    text = "请介绍一下社区图书馆的开放时间和借书规定。"
+    chosen = MODEL_METHODS[:3]
+    alone = {number: _rewrite(method, text) for number, method in enumerate(chosen, 1)}
+    assert _rewrites(chosen, text, layout) == alone
+    assert len(set(alone.values())) == 3
+
+
+@pytest.mark.parametrize("name", ["posts_zh.jsonl", "posts_en.jsonl"])
+@pytest.mark.parametrize("kind", [None, *KINDS], ids=lambda kind: kind.id if kind else "unsafe")
+def test_what_the_synthesizer_writes_passes_the_guards(kind, name):
+    config = guards.GuardConfig()
+    for prompt in _synthesize(_sample(name), kind=kind).values():
+        row = {"text": prompt, "lang": language.detect(prompt)}
+        assert guards.check(row, config, ("zh", "en"), TAXONOMY) == {}
+
+
 @pytest.mark.parametrize("method", MODEL_METHODS, ids=lambda method: method.id)
 def test_the_rewriter_really_changes_nearly_every_text(method):
     texts = _sample("real_prompts.jsonl", 100)
@@ -124,11 +191,15 @@ def test_the_rewriter_keeps_the_text_within_the_frame_of_the_method(method):
 
 
 def test_the_rewriter_answers_a_method_that_it_has_no_frames_for():
-    method = {"name_zh": "从未听说的方法", "description_zh": "不知道。"}
+    method = {"name_zh": "从未听说的方法", "description_zh": "不知道。", "instruction_zh": ""}
     text = "请介绍一下社区图书馆的开放时间和借书规定。"
-    changed = _rewrite(method, text)
-    assert changed != text
-    assert [c for c in changed if c in text] == list(text)
+    others = {frame.format(text) for frame in lexicon.lexicon()["rewrites"]["others"]}
+    assert _rewrite(method, text) in others
+
+
+def test_frames_of_a_method_are_of_a_method_that_there_is():
+    named = {method.name_zh for method in MODEL_METHODS}
+    assert set(lexicon.lexicon()["rewrites"]) <= named | {"others"}
 
 
 def test_every_bundled_english_post_is_translated():
@@ -138,7 +209,8 @@ def test_every_bundled_english_post_is_translated():
 
 def test_every_frame_around_an_english_post_is_translated():
     english, chinese = next(iter(lexicon.translations().items()))
-    for frame_zh, frame_en in lexicon.lexicon()["frames"]:
+    twins = [frame for frames in lexicon.lexicon()["twins"].values() for frame in frames]
+    for frame_zh, frame_en in [*lexicon.lexicon()["frames"], *twins]:
         assert writers.translate(frame_en.format(english)) == frame_zh.format(chinese)
 
 

@@ -1,0 +1,78 @@
+"""`make trace PROMPT=<id>`: where a prompt comes from and what became of it.
+
+Texts are masked unless `--text` is given: a terminal is easily shared.
+"""
+
+import argparse
+import signal
+import sys
+from typing import Any
+
+import dagster as dg
+
+from chillguard import card, synthesis, taxonomy, trace
+from pipelines import profile as profiles
+from resources.ledger import Ledger
+from resources.state import State
+from resources.tables import Tables
+
+_TEXTS = ("text", "match_text", "translated_from")
+_CALLS = ("call_key", "category_call_key")
+
+
+def main() -> None:
+    """Print the walk; the exit status is 1 when there is none."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("prompt_id", help="id of a prompt in any table or release")
+    parser.add_argument("--text", action="store_true", help="show texts unmasked")
+    given = parser.parse_args()
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    profile, home = profiles.active(), profiles.home()
+    ledger = Ledger(url=profile.ledger_url(home))
+    try:
+        steps = walker(profile).walk(given.prompt_id)
+    except trace.DeadEnd as error:
+        sys.exit(f"trace: {error}; look it up in {home / 'tables'}, or run the refresh first")
+    except dg.Failure as failure:
+        sys.exit(f"trace: {failure.description}")
+    for step in steps:
+        sys.stdout.write(f"{step.table} {step.id}\n")
+        for name, value in step.facts.items():
+            masked = name in _TEXTS and not given.text
+            told = _printable(card.mask(value) if masked else value)
+            call = f"\n{'':22}{_call(ledger, value)}" if name in _CALLS else ""
+            sys.stdout.write(f"  {name:<20}{told}{call}\n")
+
+
+def walker(profile: profiles.Profile) -> trace.Walker:
+    """A walker over the tables of the last run."""
+    home = profiles.home()
+    source = Tables(folder=str(home / "tables"))
+    tables = {"/".join(key): table for key in source.made() if (table := source.read(*key))}
+    state = State(folder=str(home / "state"), profile=profile.name)
+    queries: dict[str, synthesis.Query] = {}
+    if {"taxonomy", "expanded_keywords"} <= tables.keys():
+        known = taxonomy.from_rows(tables["taxonomy"])
+        pool, config = tables["expanded_keywords"], profile.settings.synthesis
+        found = synthesis.queries(pool, known, config, state.extra_queries())
+        queries = {query.query_id: query for query in found}
+    return trace.Walker(tables, queries)
+
+
+def _printable(value: object) -> str:
+    """A value on one line, its control characters spelled out: crawled text may hold any."""
+    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in str(value))
+
+
+def _call(ledger: Ledger, key: str) -> str:
+    record: dict[str, Any] | None = ledger.record(key)
+    if record is None:
+        return "not in the ledger"
+    return (
+        f"{record['model']}@{record['revision']}, template {record['template']}, "
+        f"{record['prompt_tokens']} + {record['completion_tokens']} tokens, {record['answered_at']}"
+    )
+
+
+if __name__ == "__main__":
+    main()
