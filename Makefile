@@ -1,18 +1,20 @@
 # Commands of the project; each sets up what it needs, so all of them work in a fresh clone.
 #   make run     materialise the whole lineage (profile offline unless CHILLGUARD_PROFILE says else)
 #   make plan    what a run would ask and cost; pays for nothing
+#   make trace   where a prompt comes from and what became of it (PROMPT=<id>, TEXT=1 unmasked)
 #   make test    make check, then all tests
 #   make check   format, lint, types, import contracts, dead code, code location loads
 #   make ui      Dagster in the browser on 127.0.0.1:3000 (PORT=… for another)
 #   make engine  the real-engine environment: vLLM on CPU, in a cache folder outside the project
 #   make bench   benchmarks, one JSON object per figure (NAME=… for one of tests/benchmarks/)
+#   make drill   kill the engine and the whole lineage at random moments, and compare; JSON reports
 #   make lock    pin the requirements anew after a change of pyproject.toml
 #   make clean   remove outputs and environment
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := run
-.PHONY: run plan test check ui engine bench lock clean home
+.PHONY: run plan trace test check ui engine bench drill lock clean home
 
 PYTHON ?= $(or $(shell command -v python3.11),python3)
 PORT ?= 3000
@@ -32,13 +34,20 @@ run: .venv/core home
 plan: .venv/core home
 	PYTHONWARNINGS=ignore $(BIN)/dagster asset materialize -m pipelines.definitions --select refresh_plan --config-json '$(QUIET)'
 
-test: check engine
-	OMP_NUM_THREADS=1 $(BIN)/pytest
+test: check engine .venv/train
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "not engine"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m engine
+
+trace: .venv/core home
+	$(BIN)/python -m pipelines.trace $(PROMPT) $(if $(TEXT),--text)
 
 engine: $(CHILLGUARD_ENGINE)/ready
 
 bench: .venv/dev
 	for file in tests/benchmarks/$(or $(NAME),*)_bench.py; do $(BIN)/python "$$file"; done
+
+drill: .venv/dev
+	failed=0; for name in kill lineage; do $(BIN)/python tests/benchmarks/$${name}_drill.py || failed=1; done; exit $$failed
 
 check: .venv/dev home
 	$(BIN)/ruff format --check .
@@ -54,6 +63,7 @@ ui: .venv/core home
 lock: .venv/bin/uv
 	$(UV) compile pyproject.toml --generate-hashes --no-header --no-annotate --python-version 3.11 -o requirements/core.txt
 	$(UV) compile pyproject.toml --generate-hashes --no-header --no-annotate --python-version 3.11 --extra dev -o requirements/dev.txt
+	$(UV) compile pyproject.toml --generate-hashes --no-header --no-annotate --python-version 3.11 --extra train -c requirements/dev.txt --overrides requirements/engine-overrides.txt --no-emit-package torch $(addprefix --find-links ,$(PIP_FIND_LINKS)) -o requirements/train.txt
 
 clean:
 	rm -rf .venv data .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
@@ -79,6 +89,12 @@ $(CHILLGUARD_ENGINE)/ready: | .venv/bin/uv
 .venv/core: requirements/core.txt pyproject.toml | .venv/bin/uv
 	$(UV) install --compile-bytecode --require-hashes -r requirements/core.txt
 	$(UV) install --no-deps --editable .
+	touch $@
+
+# torch comes without a hash: which build fits (CPU or CUDA) is the machine's own choice.
+.venv/train: requirements/train.txt .venv/core
+	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(UV) install --no-deps --compile-bytecode --require-hashes -r requirements/train.txt
 	touch $@
 
 .venv/dev: requirements/dev.txt .venv/core

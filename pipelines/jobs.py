@@ -3,6 +3,7 @@
 import dagster as dg
 
 from resources.llm import LanguageModels
+from resources.takedown import Takedown
 
 _PLAN = dg.AssetSelection.assets("refresh_plan")
 refresh = dg.define_asset_job(
@@ -39,4 +40,26 @@ def redrive_quarantine() -> None:
     redrive()
 
 
-JOBS = (refresh, real_prompts_refresh, plan, redrive_quarantine)
+class Removal(dg.Config):
+    """Which post to take down: its own id (or `source:own id`), its URL, or its post id."""
+
+    post: str
+
+
+@dg.op
+def take_down(context: dg.OpExecutionContext, config: Removal, takedown: Takedown) -> None:
+    """Remove a post, its point, the answers made from it, and the text of every derived row."""
+    report = takedown.remove(config.post)
+    context.log.info(f"takedown {config.post}: {report}")
+    context.add_output_metadata(report)
+
+
+@dg.job(
+    description="Removes a post and what was made from it; the next refresh releases without it."
+)
+def post_takedown() -> None:
+    """One step; follow it with `refresh`."""
+    take_down()
+
+
+JOBS = (refresh, real_prompts_refresh, plan, redrive_quarantine, post_takedown)

@@ -6,13 +6,23 @@ outputs. Nothing outside this module reads the environment; secrets are named by
 
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import (
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from chillguard.records import SourceConfig
 from chillguard.settings import Settings
+from pipelines.parts import Budget, Embedder, FromEnvironment, Part, Role, Translator, VectorStore
+from resources.crawlers.kinds import Source
+from resources.crawlers.source import NetworkSource
+
+PostSource = Annotated[SourceConfig | Source, Field(discriminator="kind")]
 
 SHIPPED = Path(__file__).parent / "profiles"
 _MAX_DEPTH = 8
@@ -23,67 +33,19 @@ class ProfileError(ValueError):
     """A profile that cannot be used; the message names the file, the setting and the mend."""
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class FromEnvironment(_Part):
-    """A value that is read from an environment variable when a run starts."""
-
-    env: str
-
-
-class Server(_Part):
-    """A model server that a stage starts for itself and stops: `vllm serve MODEL ARGUMENTS`."""
-
-    model: str
-    program: str = "vllm"
-    arguments: list[str] = []
-    environment: dict[str, str] = {}
-    ready_within_s: float = 1800.0
-
-
-class Role(_Part):
-    """A model role: declared model and revision, and where it is served.
-
-    Several urls share the load; with `serve` the stage starts a server of its own instead. Further
-    settings are those of `resources.llm.ModelRole`.
-    """
-
-    model: str
-    revision: str = "main"
-    url: str | FromEnvironment | list[str | FromEnvironment] = "offline"
-    serve: Server | None = None
-    api_key: FromEnvironment | None = None
-    structured: Literal["auto", "structured_outputs", "response_format", "prompt"] = "auto"
-    concurrency: int = 64
-    auto_concurrency: bool = False
-    timeout_s: float = 300.0
-    attempts: int = 6
-    salvage: int = 1
-    give_up_after_s: float = 60.0
-
-
-class Budget(_Part):
-    """Caps of one asset, or of a whole run under the key `run`."""
-
-    calls: int | None = None
-    tokens: int | None = None
-    cost: float | None = None
-
-
-class Profile(_Part):
+class Profile(Part):
     """Everything that a deployment chooses; science settings are under `settings`."""
 
     name: str
     executor: Literal["in_process", "multiprocess"] = "multiprocess"
     taxonomy: str = "packaged:taxonomy.yaml"
     seed_keywords: str = "packaged:seed_keywords.yaml"
-    posts: list[SourceConfig]
+    posts: list[PostSource]
     real_prompts: list[SourceConfig]
     public_prompts: list[SourceConfig] = []
-    embedder: Literal["offline", "bge-m3"]
-    translator: Literal["offline", "opus-mt"]
+    embedder: Embedder
+    vector_store: VectorStore = VectorStore()
+    translator: Translator
     roles: dict[str, Role]
     jurors: list[Role]
     ledger: str | FromEnvironment | None = None
@@ -91,13 +53,21 @@ class Profile(_Part):
     budgets: dict[str, Budget] = {}
     settings: Settings = Settings()
 
+    @field_validator("posts", mode="before")
+    @classmethod
+    def _files_by_default(cls, sources: Any) -> Any:
+        if not isinstance(sources, list):
+            return sources
+        return [{"kind": "files", **one} if isinstance(one, dict) else one for one in sources]
+
     @model_validator(mode="after")
     def _is_complete(self) -> "Profile":
-        missing, strange = _ROLES - set(self.roles), sorted(set(self.roles) - _ROLES)
+        needed = _ROLES | ({"translator"} if self.translator.kind == "role" else set())
+        missing, strange = needed - set(self.roles), sorted(set(self.roles) - needed)
         if missing:
             raise ValueError(f"no model is bound to role {', '.join(sorted(missing))}")
         if strange:
-            raise ValueError(f"there is no role {strange[0]!r}; roles are {sorted(_ROLES)}")
+            raise ValueError(f"there is no role {strange[0]!r}; roles are {sorted(needed)}")
         if len(self.jurors) < self.settings.labeling.quorum:
             raise ValueError(
                 f"{len(self.jurors)} jurors can never give a quorum of "
@@ -109,6 +79,11 @@ class Profile(_Part):
             if bad:
                 raise ValueError(f"source names must be unique ASCII identifiers: {bad[0]!r}")
         return self
+
+    @property
+    def crawled(self) -> list[SourceConfig | NetworkSource]:
+        """The sources of posts that are on: files, and network sources that are enabled."""
+        return [s for s in self.posts if isinstance(s, SourceConfig) or s.enabled]
 
     def ledger_url(self, folder: Path) -> str:
         """SQLAlchemy URL of the ledger, read from the environment if it is named there."""
@@ -135,13 +110,18 @@ class Profile(_Part):
     def is_offline(self) -> bool:
         """Whether any role or model is a stand-in."""
         roles = [*self.roles.values(), *self.jurors]
-        stand_ins = "offline" in (self.embedder, self.translator)
+        stand_ins = "offline" in (self.embedder.kind, self.translator.kind)
         return stand_ins or any(role.url == "offline" and not role.serve for role in roles)
 
 
 def home() -> Path:
     """The folder of all outputs, absolute."""
     return Path(os.environ.get("CHILLGUARD_HOME", "data")).resolve()
+
+
+def is_set(name: str) -> bool:
+    """Whether the environment has a variable."""
+    return bool(os.environ.get(name))
 
 
 def active() -> Profile:

@@ -7,12 +7,13 @@ describe the run that made them, and are refreshed when a later run ends in the 
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from resources.state import write_parquet
@@ -43,6 +44,18 @@ class Releases(dg.ConfigurableResource):
                 "prompt_id"
             ].to_pylist()
         }
+
+    def holding(self, prompt_ids: Collection[str]) -> dict[str, int]:
+        """How many of the prompts each release holds that holds any, by version."""
+        wanted = pa.array(sorted(prompt_ids), pa.string())
+        found = {}
+        for version in self.versions():
+            paths = [self.path(version, side) for side in SIDES]
+            keys = [pq.read_table(path, columns=["prompt_id"])["prompt_id"] for path in paths]
+            count = sum(pc.sum(pc.is_in(column, value_set=wanted)).as_py() or 0 for column in keys)
+            if count:
+                found[version] = count
+        return found
 
     def before(self, version: str) -> str | None:
         """The release that came before `version`, whether or not that one exists yet."""

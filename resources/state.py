@@ -4,15 +4,22 @@ One home holds the state of one profile; another profile's state is refused, so 
 rows can never mix with a real release.
 """
 
+import datetime as dt
 import hashlib
+import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from chillguard import schema
+
+_TAKEDOWNS = "takedowns.jsonl"
+_QUERIES = "extra_queries.json"
 
 
 class State(dg.ConfigurableResource):
@@ -53,12 +60,45 @@ class State(dg.ConfigurableResource):
             number = len(list(folder.glob("*.parquet"))) + 1
             write_parquet(families, folder / f"{number:05d}-{version}.parquet")
 
+    def extra_queries(self) -> dict[str, int]:
+        """How many queries steering has given each category so far, by code."""
+        found: dict[str, int] = self._steered()["extra"]
+        return found
+
+    def save_extra_queries(self, extra: Mapping[str, int], version: str) -> None:
+        """Replace the extra queries of the categories, once per release."""
+        if self._steered()["release"] != version:
+            draft = self._folder() / f".{_QUERIES}"
+            draft.write_text(json.dumps({"release": version, "extra": dict(extra)}), "utf-8")
+            draft.replace(self._folder() / _QUERIES)
+
+    def _steered(self) -> dict[str, Any]:
+        path = self._folder() / _QUERIES
+        if not path.exists():
+            return {"release": None, "extra": {}}
+        found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        return found
+
+    def taken_down(self) -> frozenset[str]:
+        """Marks of all posts that were ever taken down (`chillguard.takedown.marks`)."""
+        path = self._folder() / _TAKEDOWNS
+        lines = path.read_text("utf-8").splitlines() if path.exists() else []
+        return frozenset(mark for line in lines for mark in json.loads(line)["marks"])
+
+    def take_down(self, record: Mapping[str, Any]) -> None:
+        """Append a takedown: `request`, the `marks` of the posts it meant, and what came of it."""
+        line = {"date": dt.datetime.now(dt.UTC).date().isoformat(), **record}
+        with (self._folder() / _TAKEDOWNS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
     def _folder(self) -> Path:
         folder = Path(self.folder)
         folder.mkdir(parents=True, exist_ok=True)
         owner = folder / "profile"
         if not owner.exists():
-            owner.write_text(self.profile, "utf-8")
+            draft = folder / f".profile.{os.getpid()}"
+            draft.write_text(self.profile, "utf-8")
+            draft.replace(owner)
         if owner.read_text("utf-8") != self.profile:
             raise dg.Failure(
                 f"the state in {folder} belongs to profile {owner.read_text('utf-8')!r}, this run "

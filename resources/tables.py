@@ -59,7 +59,7 @@ class ParquetTables(dg.UPathIOManager):
 
 
 class Tables(dg.ConfigurableResource):
-    """Reading tables outside the lineage: as the last run left them."""
+    """Tables outside the lineage: as the last run left them."""
 
     folder: str
 
@@ -70,6 +70,20 @@ class Tables(dg.ConfigurableResource):
             return None
         with path.open("rb") as file:
             return pq.read_table(file)
+
+    def made(self) -> list[tuple[str, ...]]:
+        """Keys of all tables that have been made."""
+        root = UPath(self.folder)
+        found = root.glob(f"**/{_PART}") if root.exists() else ()
+        return sorted(tuple(path.parent.relative_to(root).parts) for path in found)
+
+    def write(self, table: pa.Table, *key: str) -> None:
+        """Replace the table of an asset key, under its schema."""
+        path = UPath(self.folder, *key, _PART)
+        draft = path.with_name(f".{path.name}.draft")
+        with draft.open("wb") as file:
+            pq.write_table(schema.TABLES[key[0]].enforce(table), file, compression="zstd")
+        draft.rename(path)
 
 
 class TablesIOManager(dg.ConfigurableIOManagerFactory):

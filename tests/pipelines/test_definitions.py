@@ -144,8 +144,10 @@ def test_all_outputs_are_under_the_home(build, tmp_path):
     resources = build("offline").resources
     home = str(tmp_path / "home")
     assert resources["llm"].ledger.url == f"sqlite:///{home}/ledger.db"
-    for name, folder in (("state", "state"), ("releases", "release"), ("vector_store", "index")):
+    for name, folder in (("state", "state"), ("releases", "release"), ("tables", "tables")):
         assert resources[name].folder == f"{home}/{folder}"
+    assert resources["retrieval"].vector_store.folder == f"{home}/index"
+    assert resources["takedown"].crawl_store.url == f"sqlite:///{home}/ledger.db"
     assert resources["io_manager"].folder == f"{home}/tables"
 
 

@@ -36,21 +36,19 @@ def test_every_shipped_profile_loads_under_its_own_name(name):
 
 
 def test_there_is_no_shipped_profile_that_is_not_tested():
-    assert {path.stem for path in profiles.SHIPPED.glob("*.yaml")} == {
-        "offline",
-        "paper",
-        "cluster",
-    }
+    shipped = {path.stem for path in profiles.SHIPPED.glob("*.yaml")}
+    assert shipped == {"offline", "paper", "cluster"}
 
 
 def test_the_paper_s_profile_holds_the_paper_s_numbers():
     assert profiles.load("paper").settings == profiles.Settings()
 
 
-def test_the_cluster_is_the_paper_with_another_ledger():
+def test_the_cluster_is_the_paper_with_servers_for_ledger_and_vectors():
     paper, cluster = (profiles.load(name).model_dump() for name in ("paper", "cluster"))
     changed = {key for key in paper if paper[key] != cluster[key]}
-    assert changed == {"name", "ledger"}
+    assert changed == {"name", "ledger", "vector_store"}
+    assert cluster["vector_store"]["url"] == {"env": "QDRANT_URL"}
     assert cluster["ledger"] == {"env": "CHILLGUARD_LEDGER_URL"}
 
 
@@ -83,9 +81,8 @@ def test_mappings_are_merged_key_by_key_and_lists_are_replaced(write):
 
 def test_a_value_can_be_set_back_to_nothing(write):
     bounds = {"min_per_category": None}
-    assert (
-        profiles.load(write(settings={"bounds": bounds})).settings.bounds.min_per_category is None
-    )
+    found = profiles.load(write(settings={"bounds": bounds})).settings.bounds
+    assert found.min_per_category is None
 
 
 def test_profiles_may_extend_one_another_by_path(tmp_path, write):
@@ -156,9 +153,9 @@ def test_a_key_that_stands_in_the_profile_itself_is_refused_without_repeating_it
         ({"embedder": "word2vec"}, "embedder"),
         ({"jurors": 4}, "jurors"),
         ({"jurors": [{"url": "offline"}]}, "jurors.0.model"),
-        ({"posts": [{"name": "a"}]}, "posts.0.path"),
-        ({"posts": [{**POSTS, "columns": {"txt": "text"}}]}, "posts.0.columns.txt"),
-        ({"posts": [{**POSTS, "labels": {"yes": "bad"}}]}, "posts.0.labels.yes"),
+        ({"posts": [{"name": "a"}]}, "posts.0.files.path"),
+        ({"real_prompts": [{**POSTS, "columns": {"txt": "text"}}]}, "real_prompts.0.columns.txt"),
+        ({"real_prompts": [{**POSTS, "labels": {"yes": "bad"}}]}, "real_prompts.0.labels.yes"),
     ],
 )
 def test_an_unknown_key_or_value_is_named_by_its_place_in_one_sentence(write, document, place):
@@ -223,8 +220,8 @@ def test_what_is_not_yaml_is_refused(tmp_path):
 @pytest.mark.parametrize(
     "document",
     [
-        {"embedder": "bge-m3"},
-        {"embedder": "bge-m3", "translator": "opus-mt"},
+        {"embedder": {"kind": "bge-m3"}},
+        {"embedder": {"kind": "bge-m3"}, "translator": {"kind": "opus-mt"}},
         {"roles": {"expander": {"url": "http://127.0.0.1/v1"}}},
     ],
 )
@@ -293,8 +290,8 @@ def test_a_role_whose_server_the_stage_starts_is_no_stand_in(write):
     own = {"model": "m", "serve": {"model": "/models/m"}}
     roles = ("expander", "synthesizer", "rewriter", "tie_breaker", "categorizer")
     document = {
-        "embedder": "bge-m3",
-        "translator": "opus-mt",
+        "embedder": {"kind": "bge-m3"},
+        "translator": {"kind": "opus-mt"},
         "roles": dict.fromkeys(roles, own),
         "jurors": [own] * 3,
     }

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from chillguard import calls
-from resources import chat, engine
+from resources import backpressure, chat
 from resources.ledger import Ledger
 
 
@@ -42,7 +42,7 @@ def endpoint(monkeypatch):
     found = Endpoint()
     transport = httpx.MockTransport(found)
     monkeypatch.setattr(chat.httpx_aiohttp, "AiohttpTransport", lambda **_: transport)
-    monkeypatch.setattr(engine, "_BACKOFF_S", 0.0)
+    monkeypatch.setattr(backpressure, "_BACKOFF_S", 0.0)
     return found
 
 

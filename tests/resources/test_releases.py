@@ -171,3 +171,23 @@ def test_a_document_whose_refresh_is_killed_stays_as_it_was(releases, monkeypatc
             releases.write("v1", _sides(), {"README.md": b"newer"})
     assert (folder / "README.md").read_bytes() == b"card"
     assert releases.versions() == ["v1"]
+
+
+@pytest.mark.parametrize(
+    ("ids", "holding"),
+    [
+        ((), {}),
+        (("z",), {}),
+        (("a",), {"v1": 1}),
+        (("b", "c"), {"v1": 1, "v2": 1}),
+        (("a", "b", "c", "d"), {"v1": 2, "v2": 2}),
+    ],
+)
+def test_releases_that_hold_prompts_are_named_with_how_many(releases, ids, holding):
+    releases.write("v1", _sides(["a"], ["b"]), {})
+    releases.write("v2", _sides(["c"], ["d"]), {})
+    assert releases.holding(ids) == holding
+
+
+def test_without_a_release_none_holds_a_prompt(releases):
+    assert releases.holding(["a"]) == {}

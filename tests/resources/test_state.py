@@ -1,4 +1,5 @@
 import hashlib
+import json
 
 import dagster as dg
 import pyarrow as pa
@@ -134,3 +135,18 @@ def test_a_write_that_fails_leaves_the_pool_as_it_was(kept, monkeypatch):
         with pytest.raises(OSError, match="disk full"):
             kept.save_keywords(_pool("a", "b"))
     assert kept.keywords().equals(_pool("a"))
+
+
+def test_before_the_first_takedown_nothing_is_taken_down(kept):
+    assert kept.taken_down() == frozenset()
+
+
+def test_takedowns_add_up_and_never_lose_a_mark(kept, tmp_path):
+    kept.take_down({"request": "7", "marks": ["p1", "论坛:7"]})
+    kept.take_down({"request": "8", "marks": []})
+    kept.take_down({"request": "8", "marks": ["p2", "论坛:7"], "posts": 1})
+    assert State(folder=kept.folder, profile="mine").taken_down() == {"p1", "p2", "论坛:7"}
+    lines = (tmp_path / "home" / "state" / "takedowns.jsonl").read_text("utf-8").splitlines()
+    found = [json.loads(line) for line in lines]
+    assert [line["request"] for line in found] == ["7", "8", "8"]
+    assert {len(line["date"]) for line in found} == {len("2026-01-01")}

@@ -8,7 +8,7 @@ import pytest
 
 from chillguard import schema
 from resources import tables
-from resources.tables import TablesIOManager
+from resources.tables import Tables, TablesIOManager
 
 KEY = dg.AssetKey("seed_keywords")
 
@@ -166,3 +166,38 @@ def test_a_folder_may_be_any_file_system():
     for ids in (("a",), ("a", "b")):
         _store(manager, _table(*ids))
         assert _load(manager).num_rows == len(ids)
+
+
+@pytest.fixture
+def outside(tmp_path):
+    """The same tables, as they are read outside the lineage."""
+    return Tables(folder=str(tmp_path / "tables"))
+
+
+def test_before_the_first_run_no_table_has_been_made(outside):
+    assert outside.made() == []
+    assert outside.read("crawled_posts", "one") is None
+
+
+def test_all_tables_that_were_made_are_listed_by_their_keys(manager, outside):
+    rejects = dg.AssetKey(["rejected_rows", "crawled_posts", "mine"])
+    _store(manager, schema.REJECTED_ROWS.build([]), rejects)
+    _store(manager, _table("a"))
+    assert outside.made() == [tuple(rejects.path), ("seed_keywords",)]
+    assert outside.read("seed_keywords").equals(_table("a"))
+
+
+def test_a_table_is_replaced_under_its_schema(manager, outside, path):
+    _store(manager, _table("a", "b"))
+    outside.write(_table("b"), "seed_keywords")
+    assert _load(manager).equals(_table("b"))
+    assert pq.read_schema(path).equals(schema.SEED_KEYWORDS.arrow)
+    assert [one.name for one in path.parent.iterdir()] == [path.name]
+
+
+def test_a_replacement_that_breaks_the_schema_leaves_the_table(manager, outside):
+    _store(manager, _table("a"))
+    with pytest.raises(schema.SchemaError, match="columns are"):
+        outside.write(_table("b").drop_columns(["zh"]), "seed_keywords")
+    assert _load(manager).equals(_table("a"))
+    assert outside.made() == [("seed_keywords",)]

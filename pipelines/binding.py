@@ -1,0 +1,135 @@
+"""From a profile to resources: what a deployment chose, put into the classes that do it.
+
+Credentials and addresses named by the environment become `EnvVar`s, read when a run starts.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from chillguard.card import Provenance
+from chillguard.records import SourceConfig
+from pipelines import parts
+from pipelines.profile import Profile, is_set
+from resources.budget import Cap, Price
+from resources.crawlers.crawler import NetworkCrawler
+from resources.crawlers.files import FilesCrawler
+from resources.crawlers.source import NetworkSource
+from resources.crawlers.store import PostStore
+from resources.edge_store import EdgeStore
+from resources.embedding import BgeM3Embedder, Embedder, EndpointEmbedder
+from resources.files import SourceFiles, YamlFile
+from resources.ledger import Ledger
+from resources.llm import LanguageModels, ModelRole
+from resources.model_server import ModelServer
+from resources.offline.models import HashedEmbedder, PhrasebookTranslator
+from resources.qdrant_store import QdrantStore
+from resources.releases import Releases
+from resources.retrieval import Retrieval
+from resources.state import State
+from resources.tables import Tables, TablesIOManager
+from resources.takedown import Takedown
+from resources.translation import OpusMtTranslator, RoleTranslator, Translator
+from resources.vector_store import VectorStore
+
+
+def resources(profile: Profile, home: Path, jurors: list[str]) -> dict[str, Any]:
+    """All resources of a profile whose outputs live under `home`, by their key."""
+    roles = {**profile.roles, **dict(zip(jurors, profile.jurors, strict=True))}
+    database = _value(profile.ledger) or f"sqlite:///{home / 'ledger.db'}"
+    ledger, crawl_store = Ledger(url=database), PostStore(url=database)
+    kept = {
+        "tables": Tables(folder=str(home / "tables")),
+        "state": State(folder=str(home / "state"), profile=profile.name),
+        "releases": Releases(folder=str(home / "release")),
+        "retrieval": Retrieval(
+            embedder=_embedder(profile.embedder),
+            vector_store=_vector_store(profile.vector_store, home),
+        ),
+    }
+    return {
+        **kept,
+        **_inputs(profile, crawl_store),
+        "io_manager": TablesIOManager(folder=str(home / "tables")),
+        "takedown": Takedown(ledger=ledger, crawl_store=crawl_store, **kept),
+        "translator": _translator(profile.translator),
+        "llm": _models(profile, roles, ledger),
+        "provenance": Provenance(
+            profile=profile.name,
+            models={name: f"{role.model}@{role.revision}" for name, role in roles.items()},
+            offline=profile.is_offline,
+        ),
+    }
+
+
+def _inputs(profile: Profile, store: PostStore) -> dict[str, Any]:
+    return {
+        "settings": profile.settings,
+        "taxonomy_file": YamlFile(path=profile.taxonomy),
+        "seed_keywords_file": YamlFile(path=profile.seed_keywords),
+        "real_prompt_files": SourceFiles(sources=_json(profile.real_prompts)),
+        "public_files": SourceFiles(sources=_json(profile.public_prompts)),
+        **{f"crawler_{source.name}": _crawler(source, store) for source in profile.crawled},
+    }
+
+
+def _models(profile: Profile, roles: dict[str, parts.Role], ledger: Ledger) -> LanguageModels:
+    return LanguageModels(
+        roles=[_role(name, role) for name, role in roles.items()],
+        ledger=ledger,
+        prices={model: Price(**price) for model, price in profile.price_list().items()},
+        budgets={key: Cap(**cap.model_dump()) for key, cap in profile.budgets.items()},
+        servers=[
+            ModelServer(role=name, served_name=role.model, **role.serve.model_dump())
+            for name, role in roles.items()
+            if role.serve
+        ],
+    )
+
+
+def _crawler(source: SourceConfig | NetworkSource, store: PostStore) -> Any:
+    if isinstance(source, SourceConfig):
+        return FilesCrawler(source=_json([source])[0])
+    # A variable that is not set is told by the crawler, in words, once its asset runs.
+    name = source.token_env if source.token_env and is_set(source.token_env) else None
+    token = dg.EnvVar(name) if name else None
+    return NetworkCrawler(source=_json([source])[0], store=store, token=token)
+
+
+def _embedder(part: parts.Embedder) -> Embedder:
+    given = part.model_dump(exclude_unset=True, exclude={"kind", "url", "api_key"})
+    if part.kind == "offline":
+        return HashedEmbedder()
+    if part.kind == "bge-m3":
+        return BgeM3Embedder(**given)
+    return EndpointEmbedder(url=_value(part.url), api_key=_value(part.api_key), **given)
+
+
+def _translator(part: parts.Translator) -> Translator:
+    given = part.model_dump(exclude_unset=True, exclude={"kind"})
+    if part.kind == "offline":
+        return PhrasebookTranslator()
+    return RoleTranslator() if part.kind == "role" else OpusMtTranslator(**given)
+
+
+def _vector_store(part: parts.VectorStore, home: Path) -> VectorStore:
+    given = part.model_dump(exclude_unset=True, exclude={"kind", "url", "api_key"})
+    if part.kind == "edge":
+        return EdgeStore(folder=str(home / "index"), **given)
+    return QdrantStore(url=_value(part.url), api_key=_value(part.api_key), **given)
+
+
+def _role(name: str, role: parts.Role) -> ModelRole:
+    urls = role.url if isinstance(role.url, list) else [role.url]
+    fields = role.model_dump(exclude={"url", "serve", "api_key"})
+    values = [_value(url) for url in urls]
+    return ModelRole(role=name, urls=values, api_key=_value(role.api_key), **fields)
+
+
+def _value(setting: str | parts.FromEnvironment | None) -> Any:
+    return dg.EnvVar(setting.env) if isinstance(setting, parts.FromEnvironment) else setting
+
+
+def _json(sources: list[Any]) -> list[dict[str, Any]]:
+    return [source.model_dump(mode="json", exclude_none=True) for source in sources]

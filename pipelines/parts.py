@@ -1,0 +1,131 @@
+"""The parts of a profile: model roles, servers, budgets, embedder, vector store.
+
+What they are put together to is `pipelines.profile`.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+_OF_SERVER = {"url", "api_key", "collection", "m", "ef_construct", "grpc", "grpc_port"}
+
+
+class Part(BaseModel):
+    """A part of a profile: frozen, and without settings that nobody knows."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FromEnvironment(Part):
+    """A value that is read from an environment variable when a run starts."""
+
+    env: str
+
+
+class Server(Part):
+    """A model server that a stage starts for itself and stops: `vllm serve MODEL ARGUMENTS`."""
+
+    model: str
+    program: str = "vllm"
+    arguments: list[str] = []
+    environment: dict[str, str] = {}
+    ready_within_s: float = 1800.0
+
+
+class Role(Part):
+    """A model role: declared model and revision, and where it is served.
+
+    Several urls share the load; with `serve` the stage starts a server of its own instead. Further
+    settings are those of `resources.llm.ModelRole`.
+    """
+
+    model: str
+    revision: str = "main"
+    url: str | FromEnvironment | list[str | FromEnvironment] = "offline"
+    serve: Server | None = None
+    api_key: FromEnvironment | None = None
+    structured: Literal["auto", "structured_outputs", "response_format", "prompt"] = "auto"
+    concurrency: int = 64
+    auto_concurrency: bool = False
+    timeout_s: float = 300.0
+    attempts: int = 6
+    salvage: int = 1
+    give_up_after_s: float = 60.0
+
+
+class Embedder(Part):
+    """What turns text into vectors: the stand-in, bge-m3 in process, or an embeddings endpoint.
+
+    Settings that are left out are those of `resources.embedding`.
+    """
+
+    kind: Literal["offline", "bge-m3", "endpoint"]
+    model: str | None = None
+    revision: str = "main"
+    path: str | None = None
+    url: str | FromEnvironment | None = None
+    api_key: FromEnvironment | None = None
+    dimension: int = 1024
+    sparse: bool = False
+    devices: list[str] = []
+    batch_size: int = 64
+
+    @model_validator(mode="after")
+    def _has_its_place(self) -> "Embedder":
+        if self.kind == "endpoint" and not (self.url and self.model):
+            raise ValueError("kind endpoint needs `url` (ending in /v1) and `model`")
+        if self.kind == "endpoint" and self.sparse:
+            raise ValueError("kind endpoint gives no sparse vectors; use kind bge-m3 for `sparse`")
+        return self
+
+
+class Translator(Part):
+    """What translates English: the stand-in, opus-mt in process, or the model role `translator`.
+
+    Settings that are left out are those of `resources.translation`.
+    """
+
+    kind: Literal["offline", "opus-mt", "role"]
+    model: str | None = None
+    revision: str | None = None
+    path: str | None = None
+    prefix: str | None = None
+    device: str | None = None
+    batch_size: int | None = None
+    max_tokens: int | None = None
+
+
+class VectorStore(Part):
+    """Where vectors live: Qdrant's engine in process, or a Qdrant server.
+
+    Settings that are left out are those of `resources.edge_store` and `resources.qdrant_store`.
+    """
+
+    kind: Literal["edge", "qdrant"] = "edge"
+    url: str | FromEnvironment | None = None
+    api_key: FromEnvironment | None = None
+    collection: str = "posts"
+    exact: bool | None = None
+    ef: int = 256
+    m: int = 16
+    ef_construct: int = 200
+    grpc: bool = False
+    grpc_port: int = 6334
+    quantization: Literal["none", "int8"] = "none"
+
+    @model_validator(mode="after")
+    def _has_its_place(self) -> "VectorStore":
+        if self.kind == "qdrant" and not self.url:
+            raise ValueError("kind qdrant needs `url`")
+        strange = sorted(self.model_fields_set & _OF_SERVER) if self.kind == "edge" else []
+        if strange:
+            raise ValueError(f"kind edge has no setting `{strange[0]}`; it is one of kind qdrant")
+        return self
+
+
+class Budget(Part):
+    """Caps of one asset, or of a whole run under the key `run`."""
+
+    calls: int | None = None
+    tokens: int | None = None
+    cost: float | None = None
