@@ -131,7 +131,7 @@ def test_releases_of_earlier_runs_are_named_though_no_table_holds_their_rows_any
         builders.labeled("other", builders.mixed(1), "A1", call_key="c2"),
     ]
     sides = {side: builders.released(side, rows if side == "train" else []) for side in _SIDES}
-    house.releases.write("v1", sides, {})
+    house.releases.write("v1", sides, {}, {})
     report = house.remove("7")
     assert report["derived_prompts"] == ["made"]
     assert report["releases"] == {"v1": 1}
