@@ -32,4 +32,5 @@ def shingles(match: str, size: int) -> set[str]:
 
 def jaccard(left: set[str], right: set[str]) -> float:
     """Share of common shingles, 0 to 1."""
-    return len(left & right) / len(left | right)
+    common = len(left & right)
+    return common / (len(left) + len(right) - common)
