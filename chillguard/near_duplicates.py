@@ -5,6 +5,7 @@ proposes; a pair counts when its exact Jaccard over character shingles reaches t
 """
 
 import functools
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
@@ -18,8 +19,8 @@ SCHEME = "affine32"
 Signatures = npt.NDArray[np.uint32]
 # Texts of one pass: what it holds at once then fits the processor's cache.
 _CHUNK = 512
-# Five standard errors of an estimate from 128 permutations: one pair in a million is missed.
-_MARGIN = 0.2
+# Standard errors by which an estimate may lie below the threshold: 3 pairs in 100,000 are missed.
+_ERRORS = 4
 # Rows whose candidates are compared by signature at once.
 _BLOCK = 128
 # Sets of shingles held at once: each takes about 8 kB, so all of a large corpus would not fit.
@@ -111,7 +112,8 @@ class Finder:
     ) -> None:
         self._found = found
         self._buckets = Buckets(found, threshold, config)
-        self._least = int((threshold - _MARGIN) * config.num_perm)
+        error = math.sqrt(threshold * (1 - threshold) / config.num_perm)
+        self._least = (threshold - _ERRORS * error) * config.num_perm
         self._threshold = threshold
         self._kept = bytearray(len(found))
         self._members: dict[int, list[int]] = {}
