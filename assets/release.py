@@ -6,7 +6,7 @@ import dagster as dg
 import pyarrow as pa
 
 from assets.metadata import outputs, paths, result, results
-from chillguard import card, release, synthesis, taxonomy
+from chillguard import card, release, signature_index, synthesis, taxonomy
 from chillguard.settings import Settings
 from resources.releases import Releases
 from resources.state import State
@@ -77,6 +77,7 @@ def dataset_card(lineage: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
         files["losses.parquet"] = card.losses(tables)
         extra = synthesis.steer(state.extra_queries(), both, known, settings.synthesis)
         state.save_extra_queries(extra, version)
+        state.append_signatures(signature_index.table(both, settings.cleaning.shingles), version)
         state.append_splits(release.new_families(parts, state.splits()), version)
         folder = releases.write(version, {"train": parts.train, "test": parts.test}, files)
         return result(rows, **paths(folder, ("train.parquet", "test.parquet", *files)))

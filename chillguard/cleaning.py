@@ -26,7 +26,10 @@ _RANK = {origin: rank for rank, origin in enumerate(schema.ORIGINS)}
 
 
 class CleaningConfig(BaseModel):
-    """Length bounds in characters and the two near-duplicate thresholds (Jaccard)."""
+    """Length bounds in characters and the two near-duplicate thresholds (Jaccard).
+
+    With `earlier_releases`, a row goes also for a released row that is no candidate any more.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -35,6 +38,7 @@ class CleaningConfig(BaseModel):
     min_distinct_chars: int = 3
     duplicate_threshold: float = Field(0.7, gt=0.0, lt=1.0)
     leak_threshold: float = Field(0.7, gt=0.0, lt=1.0)
+    earlier_releases: bool = True
     shingles: near_duplicates.NearDuplicateConfig = near_duplicates.NearDuplicateConfig()
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from chillguard import matching, near_duplicates, takedown
 
@@ -49,19 +50,21 @@ def mismatch(index: pa.Table, config: near_duplicates.NearDuplicateConfig) -> st
 
 def earlier(
     released: Iterable[pa.Table],
-    candidates: Collection[str],
+    candidates: pa.Table,
     taken_down: Collection[str],
     index: Iterable[pa.Table],
     config: near_duplicates.NearDuplicateConfig,
 ) -> Earlier:
-    """The rows of `released` (newest last) that are no candidates and were not taken down.
+    """The rows of `released` (newest last) that are no kept candidates and were not taken down.
 
     A row that the index lacks gets its signature from its text.
     """
+    kept = candidates.filter(pc.is_null(candidates["drop_reason"]))
+    here = set(kept["prompt_id"].to_pylist())
     rows: dict[str, Row] = {}
     for release in released:
         for row in release.select(COLUMNS).to_pylist():
-            if row["prompt_id"] not in candidates and not takedown.is_derived(row, taken_down):
+            if row["prompt_id"] not in here and not takedown.is_derived(row, taken_down):
                 rows[row["prompt_id"]] = row
     saved: dict[str, bytes] = {}
     for part in index:

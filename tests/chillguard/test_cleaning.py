@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chillguard import cleaning, identity, matching, near_duplicates, schema
+from chillguard import cleaning, identity, matching, near_duplicates, schema, signature_index
 from tests.chillguard import builders
 
 CONFIG = cleaning.CleaningConfig()
@@ -128,6 +128,45 @@ def test_a_released_row_stays_whatever_is_new(rows, more):
 @given(candidates(), st.randoms(use_true_random=False))
 def test_the_order_of_candidates_is_irrelevant(rows, rng):
     assert _drops(rng.sample(rows, len(rows))) == _drops(rows)
+
+
+def _earlier(rows):
+    released = schema.TRAIN_SET.build(
+        {**row, "split": "train", "label": "safe", "votes": [], "n_valid_votes": 0} for row in rows
+    )
+    nothing = schema.CANDIDATE_PROMPTS.build([])
+    return signature_index.earlier([released], nothing, (), [], CONFIG.shingles)
+
+
+@settings(max_examples=30)
+@given(candidates(), candidates(), st.booleans())
+def test_rows_of_earlier_releases_that_are_gone_count_as_kept(rows, more, all_released):
+    """Whatever goes for one names it or a kept row; a released candidate never goes for one."""
+    gone = [
+        {**row, "prompt_id": "g" + row["prompt_id"], "family_id": "g" + row["family_id"]}
+        for row in more
+    ]
+    released = {row["prompt_id"] for row in rows[::2]} if all_released else set()
+    alone = _drops(rows, released)
+    table = cleaning.clean(schema.CANDIDATE_PROMPTS.build(rows), released, CONFIG, _earlier(gone))
+    found = builders.by_id(table)
+    assert set(found) == set(alone)
+    texts = {row["prompt_id"]: row for row in gone}
+    for key, row in found.items():
+        near = [twin for twin in gone if _score(row, twin) >= CONFIG.duplicate_threshold]
+        if key in released:
+            assert (row["drop_reason"], row["drop_evidence"]) == alone[key]
+        elif near:
+            assert row["drop_reason"] is not None
+        elif row["drop_reason"]:
+            twin = row["drop_evidence"].split()[0].removeprefix("twin=")
+            assert twin not in texts
+            assert found[twin]["drop_reason"] is None
+    kept = {key for key, row in found.items() if row["drop_reason"] is None}
+    again = cleaning.clean(
+        schema.CANDIDATE_PROMPTS.build(rows), released | kept, CONFIG, _earlier(gone)
+    )
+    assert {row["prompt_id"] for row in again.to_pylist() if row["drop_reason"] is None} == kept
 
 
 def _row(key, origin="rag", text=BASE, **columns):
