@@ -5,6 +5,8 @@ goes only for a kept row, which is named. Inside a family only equal stored text
 Rows of earlier releases that are no candidates any more count as kept.
 """
 
+import itertools
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -174,10 +176,31 @@ def _fault(row: Row, config: CleaningConfig) -> tuple[str | None, str | None]:
         return "too_short", f"{size} characters"
     if size > config.max_chars:
         return "too_long", f"{size} characters"
-    distinct = len(set(row["match_text"]))
-    if distinct < config.min_distinct_chars:
-        return "meaningless", f"{distinct} distinct characters"
+    if fault := _meaningless(row["text"], config.min_distinct_chars):
+        return "meaningless", fault
     return None, None
+
+
+_MARKS = re.compile("|".join(personal_data.PLACEHOLDERS))
+_KEYBOARD = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
+_BESIDE = {
+    one + other
+    for row in _KEYBOARD
+    for way in (row, row[::-1])
+    for one, other in itertools.pairwise(way)
+}
+_WALKED = 0.6
+
+
+def _meaningless(text: str, least: int) -> str | None:
+    """Why nothing is said: too few different letters beside placeholders, or keys in a row."""
+    letters = [c for c in matching.match_text(_MARKS.sub(" ", text)) if c.isalpha()]
+    distinct = len(set(letters))
+    if distinct < least:
+        return f"{distinct} distinct letters"
+    pairs = ["".join(pair) for pair in itertools.pairwise(letters)]
+    walked = sum(pair in _BESIDE for pair in pairs)
+    return "keys in a row" if walked > _WALKED * len(pairs) else None
 
 
 def self_test(config: near_duplicates.NearDuplicateConfig) -> None:

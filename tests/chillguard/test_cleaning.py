@@ -270,9 +270,16 @@ def test_the_threshold_decides():
         ("今天好吗？", (None, None)),
         (("今天适合去散步吗？" * 200)[:1001], ("too_long", "1001 characters")),
         (("今天适合去散步吗？" * 200)[:1000], (None, None)),
-        ("哈哈哈哈哈哈！", ("meaningless", "1 distinct characters")),
-        ("？！？！？！", ("meaningless", "0 distinct characters")),
+        ("哈哈哈哈哈哈！", ("meaningless", "1 distinct letters")),
+        ("？！？！？！", ("meaningless", "0 distinct letters")),
         ("哈哈呵呵嘿嘿", (None, None)),
+        ("😀😁😂🤣😃😄", ("meaningless", "0 distinct letters")),
+        ("12345678906", ("meaningless", "0 distinct letters")),
+        ("<PHONE> <EMAIL>，<ADDRESS>", ("meaningless", "0 distinct letters")),
+        ("asdfghjkl", ("meaningless", "keys in a row")),
+        ("asdasdasd qwertyuiop", ("meaningless", "keys in a row")),
+        ("how are you today", (None, None)),
+        ("<PHONE>是谁的号码", (None, None)),
     ],
 )
 def test_length_and_meaning_bound_a_text(text, drop):
@@ -326,6 +333,10 @@ def test_the_self_test_passes_and_refuses_shingles_that_cannot_work(monkeypatch)
         cleaning.self_test(near_duplicates.NearDuplicateConfig(shingle=60))
     with pytest.raises(ValueError, match="shingle length 1 "):
         cleaning.self_test(near_duplicates.NearDuplicateConfig(shingle=1))
+    with monkeypatch.context() as words:
+        words.setattr(matching, "shingles", lambda match, size: set(match.split()))
+        with pytest.raises(ValueError, match="shingle length 3 "):
+            cleaning.self_test(near_duplicates.NearDuplicateConfig())
     signatures = near_duplicates.signatures
     monkeypatch.setattr(
         near_duplicates, "signatures", lambda t, c: signatures([t[0], t[1][::-1]], c)
