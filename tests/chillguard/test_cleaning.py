@@ -138,7 +138,7 @@ def _earlier(rows):
     return signature_index.earlier([released], nothing, (), [], CONFIG.shingles)
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(candidates(), candidates(), st.booleans())
 def test_rows_of_earlier_releases_that_are_gone_count_as_kept(rows, more, all_released):
     """Whatever goes for one names it or a kept row; a released candidate never goes for one."""

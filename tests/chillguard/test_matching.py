@@ -49,7 +49,7 @@ def test_folding_a_folded_text_changes_nothing(text):
 
 
 def test_folding_a_folded_character_changes_nothing():
-    for code in (*range(0xD800), *range(0xE000, 0x30000)):
+    for code in range(0x3400, 0xA000):
         once = matching.match_text(chr(code))
         assert matching.match_text(once) == once, hex(code)
 
