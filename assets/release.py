@@ -13,6 +13,7 @@ from chillguard import (
     decontamination,
     records,
     release,
+    signature_index,
     synthesis,
     taxonomy,
 )
@@ -114,6 +115,7 @@ def dataset_card(lineage: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
         files |= {audit.SHEET: audit.sheet(audit.sample(parts.test, settings.audit.sample))}
         extra = synthesis.steer(state.extra_queries(), both, known, settings.synthesis)
         state.save_extra_queries(extra, version)
+        state.append_signatures(signature_index.table(both, settings.cleaning.shingles), version)
         state.append_splits(release.new_families(parts, state.splits()), version)
         sides = {"train": parts.train, "test": parts.test}
         folder = releases.write(version, sides, card.sealed(changed), files)

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,12 @@ class Releases(dg.ConfigurableResource):
         if version is None:
             return None
         return pa.concat_tables(pq.read_table(self.path(version, side)) for side in SIDES)
+
+    def all_rows(self, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """These columns of every side of every release, oldest first."""
+        for version in self.versions():
+            for side in SIDES:
+                yield pq.read_table(self.path(version, side), columns=list(columns))
 
     def path(self, version: str, side: str) -> Path:
         """Where a side of a release is."""
