@@ -77,6 +77,7 @@ def dataset_card(lineage: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
         files["losses.parquet"] = card.losses(tables)
         extra = synthesis.steer(state.extra_queries(), both, known, settings.synthesis)
         state.save_extra_queries(extra, version)
+        state.append_anchors(tables["anchor_votes"], version)
         state.append_splits(release.new_families(parts, state.splits()), version)
         folder = releases.write(version, {"train": parts.train, "test": parts.test}, files)
         return result(rows, **paths(folder, ("train.parquet", "test.parquet", *files)))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from chillguard import funnel, plots, release, schema
+from chillguard import funnel, jury_report, plots, release, schema
 from chillguard.taxonomy import Taxonomy
 from prompts import render
 
@@ -65,12 +65,14 @@ def documents(
         "funnel": [(s.asset, s.rows_in, s.kept, s.dropped, _reasons(s.drops)) for s in stages],
         "terms": terms(released),
         "jury": jury(tables),
+        "quality": jury_report.sections(tables["jury_quality"]),
     }
     pictures = {
         "rows per stage": plots.funnel(
             [s.asset for s in stages], [s.kept for s in stages], [s.dropped for s in stages]
         ),
         "samples per category": category_bars(released, taxonomy),
+        **jury_report.pictures(tables["jury_quality"]),
     }
     images = {name: base64.b64encode(png).decode("ascii") for name, png in pictures.items()}
     preview = [masked(sample) for sample in released[:_PREVIEW_ROWS]]

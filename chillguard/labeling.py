@@ -13,6 +13,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from chillguard import calls, probabilities, schema
+from chillguard.review import Reviewed
 from chillguard.taxonomy import Taxonomy
 from prompts import named, render
 
@@ -133,16 +134,23 @@ def rule(
     taxonomy: Taxonomy,
     config: LabelingConfig,
     ask: calls.Ask,
+    reviewed: Reviewed | None = None,
 ) -> dict[str, Ruling]:
-    """A ruling per prompt: majority, else tie-breaker; then the category of unsafe ones."""
+    """A ruling per prompt: majority, else tie-breaker; then the category of unsafe ones.
+
+    What a reviewer decided (`reviewed`) stands, and nothing is asked about it.
+    """
     rulings = {row["prompt_id"]: Ruling(votes.get(row["prompt_id"], ())) for row in prompts}
     for key, ruling in rulings.items():
         label = majority(ruling.votes, config.quorum)
         rulings[key] = replace(ruling, label=label, decided_by="jury" if label else None)
+        if reviewed and key in reviewed:
+            label, category = reviewed[key]
+            rulings[key] = Ruling(ruling.votes, label, category, "review")
     open_rows = [row for row in prompts if rulings[row["prompt_id"]].label is None]
     for outcome in ask("tie_breaker", vote_requests(open_rows, taxonomy, config), parse_vote):
         rulings[outcome.row_id] = _tie_broken(rulings[outcome.row_id], outcome)
-    unsafe = [row for row in prompts if rulings[row["prompt_id"]].label == "unsafe"]
+    unsafe = [row for row in prompts if _lacks_category(rulings[row["prompt_id"]])]
     for found in categorize(unsafe, taxonomy, config, ask):
         rulings[found.row_id] = _categorized(rulings[found.row_id], found)
     return rulings
@@ -208,6 +216,10 @@ def _requests(
             answer_schema={"choice": list(choice)},
             template=named(template),
         )
+
+
+def _lacks_category(ruling: Ruling) -> bool:
+    return ruling.label == "unsafe" and ruling.category is None
 
 
 def _tie_broken(ruling: Ruling, outcome: calls.Outcome[Verdict]) -> Ruling:

@@ -8,6 +8,7 @@ from chillguard.guards import GuardConfig
 from chillguard.integrity import Bounds
 from chillguard.keywords import KeywordsConfig
 from chillguard.labeling import LabelingConfig
+from chillguard.review import ReviewConfig
 from chillguard.rewriting import RewritingConfig
 from chillguard.split import SplitConfig
 from chillguard.synthesis import SynthesisConfig
@@ -27,5 +28,6 @@ class Settings(BaseModel):
     translation: TranslationConfig = TranslationConfig()
     cleaning: CleaningConfig = CleaningConfig()
     labeling: LabelingConfig = LabelingConfig()
+    review: ReviewConfig = ReviewConfig()
     split: SplitConfig = SplitConfig()
     bounds: Bounds = Bounds()

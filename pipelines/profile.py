@@ -26,6 +26,8 @@ PostSource = Annotated[SourceConfig | Source, Field(discriminator="kind")]
 
 SHIPPED = Path(__file__).parent / "profiles"
 _MAX_DEPTH = 8
+_PATHS = frozenset({"path", "taxonomy", "seed_keywords", "anchors", "review_decisions", "prices"})
+_TAXONOMY = "packaged:taxonomy.yaml"
 _ROLES = frozenset({"expander", "synthesizer", "rewriter", "tie_breaker", "categorizer"})
 
 
@@ -38,8 +40,11 @@ class Profile(Part):
 
     name: str
     executor: Literal["in_process", "multiprocess"] = "multiprocess"
-    taxonomy: str = "packaged:taxonomy.yaml"
+    taxonomy: str = _TAXONOMY
     seed_keywords: str = "packaged:seed_keywords.yaml"
+    anchors: str | None = "packaged:anchors.yaml"
+    review_decisions: str | None = None
+    reviewers: dict[str, str] = {}
     posts: list[PostSource]
     real_prompts: list[SourceConfig]
     public_prompts: list[SourceConfig] = []
@@ -84,6 +89,12 @@ class Profile(Part):
     def crawled(self) -> list[SourceConfig | NetworkSource]:
         """The sources of posts that are on: files, and network sources that are enabled."""
         return [s for s in self.posts if isinstance(s, SourceConfig) or s.enabled]
+
+    @property
+    def anchor_file(self) -> str | None:
+        """The anchors; of another taxonomy than the shipped one only those that it names."""
+        own = "anchors" in self.model_fields_set or self.taxonomy == _TAXONOMY
+        return self.anchors if own else None
 
     def ledger_url(self, folder: Path) -> str:
         """SQLAlchemy URL of the ledger, read from the environment if it is named there."""
@@ -205,6 +216,6 @@ def _absolute(value: Any, folder: Path) -> Any:
 
 
 def _resolved(key: str, value: Any, folder: Path) -> Any:
-    if key in ("path", "taxonomy", "seed_keywords", "prices") and isinstance(value, str):
+    if key in _PATHS and isinstance(value, str):
         return value if value.startswith("packaged:") else str((folder / value).resolve())
     return _absolute(value, folder)

@@ -23,12 +23,14 @@ _MAX_FIELD = 1 << 24
 
 
 class YamlFile(dg.ConfigurableResource):
-    """A YAML document: a file, or `packaged:<name>` for one that ships with the product."""
+    """A YAML document: a file, `packaged:<name>` for one that ships, or an empty name for none."""
 
     path: str
 
     def load(self) -> Any:
-        """The parsed document."""
+        """The parsed document; an empty one where there is no file."""
+        if not self.path:
+            return {}
         try:
             if self.path.startswith("packaged:"):
                 return taxonomy.packaged(self.path.removeprefix("packaged:"))
