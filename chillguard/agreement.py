@@ -51,7 +51,7 @@ def error_correlation(
 
 
 def effective_size(correlations: list[float | None], jurors: int) -> float | None:
-    """How many independent jurors err as this jury does: n / (1 + (n - 1) · ρ̄), Kish's design effect.
+    """How many independent jurors err as this jury does: n / (1 + (n - 1) · ρ̄) (Kish).
 
     ρ̄ is the mean of the pairwise error correlations that are defined; a negative one counts as 0,
     so a jury is never worth more than its jurors.

@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from chillguard import calls, identity, labeling, schema_jury
+from chillguard import calls, identity, labeling, schema
 from chillguard.table import LABELS
 from chillguard.taxonomy import Taxonomy
 
@@ -31,7 +31,7 @@ class Anchor:
 
 
 def parse(document: Any, taxonomy: Taxonomy, where: str) -> tuple[Anchor, ...]:
-    """Anchors of a document `{code: {unsafe: [text], safe: [text]}}`; `where` names it in errors."""
+    """Anchors of a document `{code: {unsafe: text or list, safe: …}}`; `where` is its name."""
     if not isinstance(document, dict):
         raise AnchorError(f"anchor file {where} does not map category codes to anchors")
     found: dict[str, Anchor] = {}
@@ -83,7 +83,7 @@ def votes(
                     "call_key": outcome.call_key,
                 }
             )
-    return schema_jury.ANCHOR_VOTES.build(found)
+    return schema.ANCHOR_VOTES.build(found)
 
 
 def _texts(code: str, by_label: Any, where: str) -> Iterator[tuple[str, str]]:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from chillguard import agreement, dawid_skene, schema_jury
+from chillguard import agreement, dawid_skene, schema
 
 ALL, NONE = "all", "none"
 _DIGITS = 6
@@ -86,7 +86,7 @@ def table(
         *_drift(anchor_votes, anchors_before),
         *_review(waiting, decisions),
     ]
-    return schema_jury.JURY_QUALITY.build(figures)
+    return schema.JURY_QUALITY.build(figures)
 
 
 def _figure(measure: str, value: float | None, n: int, **keys: str) -> Figure:
@@ -122,11 +122,12 @@ def _jurors(panel: Panel) -> Iterator[Figure]:
 def _abstentions(panel: Panel) -> Iterator[Figure]:
     """Abstained votes among all votes, by category: refusals gather on the worst rows."""
     gone = panel.votes < 0
+    whole = {ALL: np.ones(len(gone), bool)}
     for measure, column in (
         ("abstention_by_intended", "intended_category"),
         ("abstention_by_final", "final"),
     ):
-        for category, rows in _by(panel, column).items():
+        for category, rows in (whole | _by(panel, column)).items():
             part = gone[rows]
             yield _figure(measure, _share(part.sum(), part.size), part.size, category=category)
 

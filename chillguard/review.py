@@ -13,7 +13,8 @@ from typing import Any
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
-from chillguard import records, schema_jury
+from chillguard import records, schema
+from chillguard.schema_jury import QUEUE_REASONS
 from chillguard.table import LABELS
 
 Row = Mapping[str, Any]
@@ -96,7 +97,7 @@ def rows(found: Iterable[Decision], clean: pa.Table) -> pa.Table:
         last = latest.get(one.prompt_id)
         if _blocked(one, texts) is None and (not last or one.decided_on >= last.decided_on):
             latest[one.prompt_id] = one
-    return schema_jury.REVIEW_DECISIONS.build(
+    return schema.REVIEW_DECISIONS.build(
         {
             **vars(one),
             "decided_on": one.decided_on.isoformat(timespec="seconds"),
@@ -127,7 +128,7 @@ def waiting(labeled: pa.Table, p_unsafe: Mapping[str, float | None]) -> list[dic
         valid = _valid(row["votes"])
         split = "split" if len(set(valid)) > 1 else None
         reason = row["drop_reason"] or split
-        if reason in schema_jury.QUEUE_REASONS and row["decided_by"] != "review":
+        if reason in QUEUE_REASONS and row["decided_by"] != "review":
             entropy = _entropy(valid.count("unsafe") / len(valid)) if valid else 1.0
             probability = p_unsafe.get(row["prompt_id"])
             found.append(
@@ -140,7 +141,7 @@ def waiting(labeled: pa.Table, p_unsafe: Mapping[str, float | None]) -> list[dic
 def queue(ordered: Sequence[Row], config: ReviewConfig) -> pa.Table:
     """The `review_queue` table: the first `max_queue` of `waiting`."""
     cut = ordered[: config.max_queue]
-    return schema_jury.REVIEW_QUEUE.build({**row, "rank": rank} for rank, row in enumerate(cut, 1))
+    return schema.REVIEW_QUEUE.build({**row, "rank": rank} for rank, row in enumerate(cut, 1))
 
 
 def _decision(

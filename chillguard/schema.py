@@ -7,7 +7,10 @@ Tables about the jury are in `chillguard.schema_jury`; what a table is, in `chil
 
 import pyarrow as pa
 
-from chillguard.schema_jury import ANCHOR_VOTES, JURY_QUALITY, REVIEW_DECISIONS, REVIEW_QUEUE
+from chillguard.schema_jury import ANCHOR_VOTES as ANCHOR_VOTES
+from chillguard.schema_jury import JURY_QUALITY as JURY_QUALITY
+from chillguard.schema_jury import REVIEW_DECISIONS as REVIEW_DECISIONS
+from chillguard.schema_jury import REVIEW_QUEUE as REVIEW_QUEUE
 from chillguard.table import LABELS as LABELS
 from chillguard.table import VERDICTS as VERDICTS
 from chillguard.table import Column as Column

@@ -16,6 +16,7 @@ from resources.llm import LanguageModels, ModelRole
 from resources.offline.models import HashedEmbedder, PhrasebookTranslator
 from resources.releases import Releases
 from resources.retrieval import Retrieval
+from resources.review import Review
 from resources.state import State
 from resources.tables import Tables
 
@@ -91,6 +92,8 @@ class Bench:
             "translator": PhrasebookTranslator(),
             "state": State(folder=str(self.home / "state"), profile="bench"),
             "releases": Releases(folder=str(self.home / "release")),
+            "reviews": Review(folder=str(self.home / "review")),
+            "anchor_file": YamlFile(path="packaged:anchors.yaml"),
             "provenance": card.Provenance("bench", {"expander": "m@1"}, offline=True),
             "llm": LanguageModels(
                 roles=[ModelRole(role=role, model=model) for role, model in MODELS.items()],

@@ -48,7 +48,7 @@ def test_the_report_is_one_html_page_with_its_pictures_inside(documents):
     page = documents["report.html"]
     assert page.startswith("<!doctype html>")
     assert page.endswith("</html>")
-    assert page.count("data:image/png;base64,iVBOR") == 2
+    assert page.count("data:image/png;base64,iVBOR") == 4
     assert "http" not in page
 
 

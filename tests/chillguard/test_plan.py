@@ -63,7 +63,16 @@ def _rewrite(text):
     return builders.numbered_answer("method", {1: text})
 
 
-def _inputs(jurors=("juror_1", "juror_2", "juror_3"), index=INDEX, extra=()):
+def _inputs(
+    jurors=("juror_1", "juror_2", "juror_3"),
+    index=INDEX,
+    extra=(),
+    releases=0,
+    decisions=(),
+    fixed=(),
+    clean=None,
+    reviewed=None,
+):
     seeds = {code: [{"zh": f"词{code}", "en": f"term {code}"}] for code in SMALL.codes}
     return plan.Inputs(
         taxonomy=SMALL,
@@ -73,8 +82,13 @@ def _inputs(jurors=("juror_1", "juror_2", "juror_3"), index=INDEX, extra=()):
         real=annotation.real_rows(REAL),
         public=annotation.public_rows(PUBLIC),
         released=frozenset(),
+        releases=releases,
+        decisions=decisions,
+        anchors=fixed,
         jurors=jurors,
         index=index,
+        clean=clean,
+        reviewed=reviewed,
         nearest=lambda texts, k, where, manifest: [manifest["post_id"].to_pylist()] * len(texts),
         translate=lambda texts: ["在哪里可以学游泳？"] * len(texts),
     )

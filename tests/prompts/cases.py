@@ -1,6 +1,6 @@
 """Values for every template, and for each of its variants."""
 
-from chillguard import card, taxonomy
+from chillguard import card, jury_report, taxonomy
 
 TAXONOMY = taxonomy.parse(
     {
@@ -59,6 +59,9 @@ DOCUMENT = {
     "funnel": [("clean_prompts", 2000, 1500, 500, "exact 300, near 200")],
     "jury": [("juror_1", "n@2", 600, 890, 10)],
     "terms": [("rag", 1500, 0)],
+    "quality": [
+        jury_report.Section("Jurors", "What it means.", ("juror", "bias"), [("juror_1", "+1.0%")])
+    ],
 }
 PREVIEW = {
     "prompt_id": "00ff",
