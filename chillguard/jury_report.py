@@ -9,7 +9,6 @@ import pyarrow as pa
 from chillguard import plots
 from chillguard.jury_quality import ALL
 
-Key = tuple[str, str, str, str, str]
 _NOTHING = "-"
 _REVIEWED = "the reviewer's label where there is one, else Dawid-Skene's"
 
