@@ -124,6 +124,8 @@ def bench(tmp_path, monkeypatch):
         taxonomy=taxonomy.rows(TAXONOMY),
         seed_keywords=seeds,
         expanded_keywords=schema.EXPANDED_KEYWORDS.build(pool),
+        anchor_votes=schema.ANCHOR_VOTES.build([]),
+        jury_quality=schema.JURY_QUALITY.build([]),
     )
     return made
 
