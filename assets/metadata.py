@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
-from chillguard import card, personal_data, plots
+from chillguard import card, jury_report, personal_data, plots
 from chillguard.plan import StagePlan
 from resources.progress import Usage
 
@@ -69,6 +69,8 @@ def counts(table: pa.Table) -> dict[str, Any]:
         found |= {"kept": table.num_rows - reasons.total(), "dropped": reasons.total()}
         found["drops_by_reason"] = _table(reasons, "reason")
         found |= door(table)
+    if "standing" in table.column_names:
+        found["by_standing"] = _table(Counter(table["standing"].to_pylist()), "standing")
     return found
 
 
@@ -163,6 +165,17 @@ def plan_metadata(stages: Sequence[StagePlan]) -> dict[str, Any]:
         "cost": sum(s.cost or 0.0 for s in stages),
         "hours": sum(s.hours or 0.0 for s in stages),
     }
+
+
+def sections(tables: Sequence[jury_report.Section], images: Mapping[str, bytes]) -> dict[str, Any]:
+    """Tables and pictures of jury quality, by title."""
+    found: dict[str, Any] = {}
+    for section in tables:
+        lines = [" | ".join(section.head), "|".join("---" for _ in section.head)]
+        lines += [" | ".join(str(cell) for cell in row) for row in section.rows]
+        text = "\n".join([section.note, "", *lines])
+        found[section.title.lower().replace(" ", "_")] = dg.MetadataValue.md(text)
+    return found | {name.replace(" ", "_"): _image(png) for name, png in images.items()}
 
 
 def _table(tally: Mapping[str, int], name: str, columns: int = 1) -> dg.MetadataValue[Any]:

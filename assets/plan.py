@@ -1,18 +1,29 @@
 """The refresh plan: what the next run would ask and cost, before anything is paid."""
 
+from typing import Any
+
 import dagster as dg
 
 from assets.metadata import plan_metadata
-from chillguard import annotation, keywords, plan, taxonomy
+from chillguard import anchors, annotation, keywords, plan, review, taxonomy
 from chillguard.settings import Settings
 from resources.files import SourceFiles, YamlFile
 from resources.llm import LanguageModels
 from resources.planner import Planner
 from resources.releases import Releases
 from resources.retrieval import Retrieval
+from resources.review import Review
 from resources.state import State
 from resources.tables import Tables
 from resources.translation import Translator
+
+
+def _earlier(state: State, releases: Releases, tables: Tables) -> dict[str, Any]:
+    names = {"index": "post_index", "clean": "clean_prompts", "reviewed": "review_decisions"}
+    last = {name: tables.read(key) for name, key in names.items()}
+    released = frozenset(releases.released_ids())
+    grown = {"pool": state.keywords(), "extra_queries": state.extra_queries()}
+    return {**last, **grown, "released": released, "releases": len(releases.versions())}
 
 
 def refresh_plan(jurors: list[str]) -> dg.AssetsDefinition:
@@ -26,6 +37,8 @@ def refresh_plan(jurors: list[str]) -> dg.AssetsDefinition:
         seed_keywords_file: YamlFile,
         real_prompt_files: SourceFiles,
         public_files: SourceFiles,
+        anchor_file: YamlFile,
+        reviews: Review,
         retrieval: Retrieval,
         tables: Tables,
         translator: dg.ResourceParam[Translator],
@@ -38,19 +51,17 @@ def refresh_plan(jurors: list[str]) -> dg.AssetsDefinition:
         inputs = plan.Inputs(
             taxonomy=known,
             seeds=keywords.seed_rows(seed_keywords_file.load(), known, seed_keywords_file.path),
-            pool=state.keywords(),
-            extra_queries=state.extra_queries(),
             real=annotation.real_rows(real_prompt_files.records(known.codes, [])),
             public=annotation.public_rows(public_files.records((), [])),
-            released=frozenset(releases.released_ids()),
+            anchors=anchors.parse(anchor_file.load(), known, anchor_file.path),
+            decisions=[*review.decisions(reviews.parsed(), known.codes, reviews.reviewers, [])],
             jurors=jurors,
-            index=tables.read("post_index"),
+            **_earlier(state, releases, tables),
             nearest=retrieval.nearest,
             translate=translator.local(context.log.info),
         )
         planner = Planner(llm)
-        to_come = plan.dry_run(inputs, settings, planner.ask_for)
-        metadata = plan_metadata(planner.stages(to_come))
+        metadata = plan_metadata(planner.stages(plan.dry_run(inputs, settings, planner.ask_for)))
         context.log.info(f"refresh plan\n{metadata['plan'].value}")
         return dg.MaterializeResult(metadata=metadata)
 

@@ -87,10 +87,7 @@ def dataset_card(lineage: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
 
     @dg.asset(
         group_name=GROUP,
-        ins={
-            "categories": dg.AssetIn("taxonomy"),
-            **{name: dg.AssetIn(key) for name, key in names.items()},
-        },
+        ins={"categories": dg.AssetIn("taxonomy"), **{n: dg.AssetIn(k) for n, k in names.items()}},
     )
     def dataset_card(
         categories: pa.Table,
@@ -111,11 +108,11 @@ def dataset_card(lineage: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
         changed = changes.difference(both, releases.rows(previous))
         rows = card.card_rows(version, previous, parts, changed)
         files = card.documents(rows.to_pylist()[0], tables, known, provenance, changed, audited)
-        files |= {"losses.parquet": card.losses(tables)}
         files |= {audit.SHEET: audit.sheet(audit.sample(parts.test, settings.audit.sample))}
         extra = synthesis.steer(state.extra_queries(), both, known, settings.synthesis)
         state.save_extra_queries(extra, version)
         state.append_signatures(signature_index.table(both, settings.cleaning.shingles), version)
+        state.append_anchors(tables["anchor_votes"], version)
         state.append_splits(release.new_families(parts, state.splits()), version)
         sides = {"train": parts.train, "test": parts.test}
         folder = releases.write(version, sides, card.sealed(changed), files)

@@ -13,13 +13,19 @@ from typing import Any
 
 import pyarrow as pa
 
-from chillguard import audit, changes, composition, funnel, plots, release, schema
+from chillguard import audit, changes, composition, funnel, jury_report, plots, release, schema
 from chillguard.taxonomy import Taxonomy
 from prompts import render
 
 CARD, REPORT = "release/card", "release/report.html"
 PUBLIC_CARD = "public_card.md"
 _PREVIEW_ROWS = 12
+_FILES = {
+    "rows per stage": "funnel.png",
+    "samples per category": "categories.png",
+    "error correlation of jurors": "jurors.png",
+    "intended and final category": "intended_and_final.png",
+}
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,7 @@ def documents(
     changed: pa.Table | None = None,
     audited: audit.Report | None = None,
 ) -> dict[str, Any]:
-    """Cards, report and pictures of a release, by file name."""
+    """Cards, report, lost rows and pictures of a release, by file name."""
     stages = funnel.stages(tables)
     released = pa.concat_tables([tables["train_set"], tables["test_set"]]).to_pylist()
     changed = changes.CHANGES.build([]) if changed is None else changed
@@ -83,6 +89,7 @@ def documents(
         "funnel": [(s.asset, s.rows_in, s.kept, s.dropped, _reasons(s.drops)) for s in stages],
         "terms": composition.terms(released),
         "jury": jury(tables),
+        "quality": jury_report.sections(tables["jury_quality"]),
         "changed_categories": changes.by_category(changed, taxonomy),
     }
     of_card = {
@@ -91,23 +98,29 @@ def documents(
         "changes": changes.counts(changed),
         "audit": audited,
     }
-    pictures = _pictures(stages, released, taxonomy)
+    pictures = _pictures(stages, released, taxonomy, tables["jury_quality"])
     shown = {**values, "images": _inline(pictures), "preview": _preview(released)}
     return {
         "README.md": _page(CARD, {**values, **of_card, "public": False}),
         PUBLIC_CARD: _page(CARD, {**values, **of_card, "public": True}),
         "report.html": render(REPORT, shown)["body"].encode("utf-8"),
-        **pictures,
+        "losses.parquet": losses(tables),
+        **{_FILES[name]: png for name, png in pictures.items()},
     }
 
 
 def _pictures(
-    stages: Sequence[funnel.Stage], released: Sequence[Mapping[str, Any]], taxonomy: Taxonomy
+    stages: Sequence[funnel.Stage],
+    released: Sequence[Mapping[str, Any]],
+    taxonomy: Taxonomy,
+    quality: pa.Table,
 ) -> dict[str, bytes]:
+    """Pictures by title."""
     names, kept = [stage.asset for stage in stages], [stage.kept for stage in stages]
     return {
-        "funnel.png": plots.funnel(names, kept, [stage.dropped for stage in stages]),
-        "categories.png": category_bars(released, taxonomy),
+        "rows per stage": plots.funnel(names, kept, [stage.dropped for stage in stages]),
+        "samples per category": category_bars(released, taxonomy),
+        **jury_report.pictures(quality),
     }
 
 
@@ -116,8 +129,7 @@ def _page(template: str, values: Mapping[str, Any]) -> bytes:
 
 
 def _inline(pictures: Mapping[str, bytes]) -> dict[str, str]:
-    titles = {"funnel.png": "rows per stage", "categories.png": "samples per category"}
-    return {titles[name]: base64.b64encode(png).decode("ascii") for name, png in pictures.items()}
+    return {name: base64.b64encode(png).decode("ascii") for name, png in pictures.items()}
 
 
 def _preview(released: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from chillguard import calls, probabilities, schema
+from chillguard.review import Reviewed
 from chillguard.taxonomy import Taxonomy
 from prompts import named, render
 
@@ -150,8 +151,12 @@ def rule(
     taxonomy: Taxonomy,
     config: LabelingConfig,
     ask: calls.Ask,
+    reviewed: Reviewed | None = None,
 ) -> dict[str, Ruling]:
-    """A ruling per prompt: majority, else tie-breaker; then the category of unsafe ones."""
+    """A ruling per prompt: majority, else tie-breaker; then the category of unsafe ones.
+
+    What a reviewer decided (`reviewed`) stands, and nothing is asked about it.
+    """
     rulings = {row["prompt_id"]: Ruling(votes.get(row["prompt_id"], ())) for row in prompts}
     for key, ruling in rulings.items():
         label = majority(ruling.votes, config.quorum)
@@ -159,10 +164,13 @@ def rule(
     for row in prompts:
         if row.get("own_label"):
             rulings[row["prompt_id"]] = Ruling((), row["own_label"], decided_by="source")
+    for key in rulings.keys() & (reviewed or {}).keys():
+        label, category = (reviewed or {})[key]
+        rulings[key] = Ruling(rulings[key].votes, label, category, "review")
     open_rows = [row for row in prompts if rulings[row["prompt_id"]].label is None]
     for outcome in ask("tie_breaker", vote_requests(open_rows, taxonomy, config), parse_vote):
         rulings[outcome.row_id] = _tie_broken(rulings[outcome.row_id], outcome)
-    unsafe = [row for row in prompts if rulings[row["prompt_id"]].label == "unsafe"]
+    unsafe = [row for row in prompts if _lacks_category(rulings[row["prompt_id"]])]
     for found in categorize(unsafe, taxonomy, config, ask):
         rulings[found.row_id] = _categorized(rulings[found.row_id], found)
     return rulings
@@ -228,6 +236,10 @@ def _requests(
             answer_schema={"choice": list(choice)},
             template=named(template),
         )
+
+
+def _lacks_category(ruling: Ruling) -> bool:
+    return ruling.label == "unsafe" and ruling.category is None
 
 
 def _tie_broken(ruling: Ruling, outcome: calls.Outcome[Verdict]) -> Ruling:

@@ -2,7 +2,8 @@
 
 Runs the domain functions of every stage over the current inputs with an `ask` that only counts. A
 call that was never answered makes no rows, so what would follow from its answer is estimated: one
-vote per juror for every prompt that it may bring.
+vote per juror for every prompt that it may bring. Anchors are asked anew where prompts, decisions
+or votes are not those of the last run, since a new release then follows.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,12 +12,14 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from chillguard import (
+    anchors,
     annotation,
     calls,
     cleaning,
     embedding,
     keywords,
     labeling,
+    review,
     rewriting,
     synthesis,
     translation,
@@ -32,8 +35,8 @@ Nearest = Callable[[Sequence[str], int, embedding.PostFilter, pa.Table], list[li
 class Inputs:
     """What a run starts from: files as read, the keyword pool, earlier releases, the index.
 
-    `index` is the manifest of the last run, if there was one; `nearest` asks the index;
-    `translate` is None where a model role translates.
+    `index`, `clean` and `reviewed` are tables of the last run, if there was one; `nearest` asks the
+    index; `translate` is None where a model role translates; `releases` counts those there are.
     """
 
     taxonomy: Taxonomy
@@ -43,8 +46,13 @@ class Inputs:
     real: pa.Table
     public: pa.Table
     released: frozenset[str]
+    releases: int
+    decisions: Sequence[review.Decision]
+    anchors: Sequence[anchors.Anchor]
     jurors: Sequence[str]
     index: pa.Table | None
+    clean: pa.Table | None
+    reviewed: pa.Table | None
     nearest: Nearest
     translate: translation.Local | None
 
@@ -86,7 +94,10 @@ def dry_run(inputs: Inputs, settings: Settings, ask_for: AskFor) -> int:
         rewriting.surface_methods(),
     )
     clean = cleaning.clean(candidates, inputs.released, config.cleaning)
-    _jury(clean, inputs, settings, ask_for)
+    decisions = review.rows(inputs.decisions, clean)
+    same = _equal(clean, inputs.clean) and _equal(decisions, inputs.reviewed)
+    settled = _jury(clean, review.applied(decisions), inputs, settings, ask_for)
+    _anchors(inputs, settings, ask_for, same and settled)
     return _unasked(rag) + _unasked(rewritten) + _unasked(candidates)
 
 
@@ -100,7 +111,14 @@ def _rag(inputs: Inputs, pool: pa.Table, settings: Settings, ask: calls.Ask) -> 
     return synthesis.generate(drawn, inputs.taxonomy, config, settings.guards, ask)
 
 
-def _jury(clean: pa.Table, inputs: Inputs, settings: Settings, ask_for: AskFor) -> None:
+def _jury(
+    clean: pa.Table,
+    reviewed: review.Reviewed,
+    inputs: Inputs,
+    settings: Settings,
+    ask_for: AskFor,
+) -> bool:
+    """Whether every vote is in the ledger."""
     prompts = labeling.to_judge(clean, settings.labeling)
     tables = []
     for juror in inputs.jurors:
@@ -114,7 +132,19 @@ def _jury(clean: pa.Table, inputs: Inputs, settings: Settings, ask_for: AskFor) 
     labeled = labeling.to_label(clean, settings.labeling)
     settled = [row for row in labeled if row["prompt_id"] not in unasked]
     ask = ask_for("labeled_prompts")
-    labeling.rule(settled, cast, inputs.taxonomy, settings.labeling, ask)
+    labeling.rule(settled, cast, inputs.taxonomy, settings.labeling, ask, reviewed)
+    return not unasked
+
+
+def _equal(table: pa.Table, last: pa.Table | None) -> bool:
+    return last is not None and table.equals(last.cast(table.schema))
+
+
+def _anchors(inputs: Inputs, settings: Settings, ask_for: AskFor, same: bool) -> None:
+    refresh = max(inputs.releases + (not same), 1)
+    for juror in inputs.jurors if inputs.anchors else ():
+        asked = anchors.requests(inputs.anchors, inputs.taxonomy, settings.labeling, refresh)
+        list(ask_for("anchor_votes")(juror, asked, labeling.parse_vote))
 
 
 def _unasked(table: pa.Table) -> int:

@@ -17,7 +17,7 @@ def stacked(counts: Mapping[str, Mapping[str, int]], title: str) -> bytes:
     """One bar per name, stacked by part."""
     figure, axes = _figure(max(4.0, 0.28 * len(counts) + 1.5))
     parts = list(dict.fromkeys(part for row in counts.values() for part in row))
-    names = [name if name.isascii() else f"#{i}" for i, name in enumerate(counts, 1)]
+    names = _ascii([*counts])
     bottom = [0] * len(counts)
     for part in parts:
         heights = [row.get(part, 0) for row in counts.values()]
@@ -43,11 +43,36 @@ def funnel(names: Sequence[str], kept: Sequence[int], dropped: Sequence[int]) ->
     return _png(figure)
 
 
-def _figure(width: float) -> tuple[Any, Any]:
+def heat(
+    cells: Mapping[tuple[str, str], float | None],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    title: str,
+) -> bytes:
+    """A grid of values by (row, column), -1 to 1; where there is none it is grey."""
+    size = 0.2 * max(len(rows), len(columns)) + 2.0
+    figure, axes = _figure(size, size)
+    grid = [[cells.get((row, column)) for column in columns] for row in rows]
+    values = [[float("nan") if value is None else value for value in line] for line in grid]
+    axes.set_facecolor("lightgrey")
+    drawn = axes.imshow(values, cmap="RdBu_r", vmin=-1, vmax=1)
+    for axis, names in ((axes.xaxis, columns), (axes.yaxis, rows)):
+        axis.set_ticks(range(len(names)), _ascii(names), fontsize=6)
+    axes.tick_params(axis="x", rotation=90)
+    axes.set_title(title, fontsize=9)
+    figure.colorbar(drawn, shrink=0.6).ax.tick_params(labelsize=6)
+    return _png(figure)
+
+
+def _ascii(names: Sequence[str]) -> list[str]:
+    return [name if name.isascii() else f"#{i}" for i, name in enumerate(names, 1)]
+
+
+def _figure(width: float, height: float = 2.6) -> tuple[Any, Any]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, 2.6), layout="constrained")
+    figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure, figure.add_subplot()
 

@@ -2,14 +2,21 @@
 
 The same fact has the same column name in every table. A blocking asset check per table is
 generated from here. How a table is stored is `resources.tables`; how it is filled is its stage.
+Tables about the jury are in `chillguard.schema_jury`; what a table is, in `chillguard.table`.
 """
 
 import pyarrow as pa
 
-from chillguard.table import Column, Table
+from chillguard.schema_jury import ANCHOR_VOTES as ANCHOR_VOTES
+from chillguard.schema_jury import JURY_QUALITY as JURY_QUALITY
+from chillguard.schema_jury import REVIEW_DECISIONS as REVIEW_DECISIONS
+from chillguard.schema_jury import REVIEW_QUEUE as REVIEW_QUEUE
+from chillguard.table import LABELS as LABELS
+from chillguard.table import VERDICTS as VERDICTS
+from chillguard.table import Column as Column
+from chillguard.table import SchemaError as SchemaError
+from chillguard.table import Table as Table
 
-LABELS = ("safe", "unsafe")
-VERDICTS = ("safe", "unsafe", "abstain")
 ORIGINS = ("real", "rag", "rewrite", "public")
 SPLITS = ("train", "test")
 
@@ -219,7 +226,8 @@ TABLES: dict[str, Table] = {
     for table in (
         TAXONOMY, SEED_KEYWORDS, EXPANDED_KEYWORDS, CRAWLED_POSTS, REJECTED_ROWS, POST_INDEX,
         SYNTHESIZED_PROMPTS, REAL_PROMPTS, ANNOTATED_PROMPTS, REWRITTEN_PROMPTS, PUBLIC_PROMPTS,
-        BENCHMARK_PROMPTS, CANDIDATE_PROMPTS, CLEAN_PROMPTS, JURY_VOTES, LABELED_PROMPTS,
-        TRAIN_SET, TEST_SET, RELEASE_DROPS, DATASET_CARD,
+        BENCHMARK_PROMPTS, CANDIDATE_PROMPTS, CLEAN_PROMPTS, REVIEW_DECISIONS, JURY_VOTES,
+        LABELED_PROMPTS, REVIEW_QUEUE, TRAIN_SET, TEST_SET, RELEASE_DROPS, ANCHOR_VOTES,
+        JURY_QUALITY, DATASET_CARD,
     )
 }  # fmt: skip

@@ -9,6 +9,7 @@ from chillguard.guards import GuardConfig
 from chillguard.integrity import Bounds
 from chillguard.keywords import KeywordsConfig
 from chillguard.labeling import LabelingConfig
+from chillguard.review import ReviewConfig
 from chillguard.rewriting import RewritingConfig
 from chillguard.split import SplitConfig
 from chillguard.synthesis import SynthesisConfig
@@ -28,6 +29,7 @@ class Settings(BaseModel):
     translation: TranslationConfig = TranslationConfig()
     cleaning: CleaningConfig = CleaningConfig()
     labeling: LabelingConfig = LabelingConfig()
+    review: ReviewConfig = ReviewConfig()
     split: SplitConfig = SplitConfig()
     audit: AuditConfig = AuditConfig()
     bounds: Bounds = Bounds()

@@ -10,6 +10,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+LABELS = ("safe", "unsafe")
+VERDICTS = ("safe", "unsafe", "abstain")
+
 
 class SchemaError(ValueError):
     """Rows that do not fit their table; the message names the table, the row and the column."""

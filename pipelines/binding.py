@@ -29,6 +29,7 @@ from resources.publishing import Publishing
 from resources.qdrant_store import QdrantStore
 from resources.releases import Releases
 from resources.retrieval import Retrieval
+from resources.review import Review
 from resources.state import State
 from resources.tables import Tables, TablesIOManager
 from resources.takedown import Takedown
@@ -45,6 +46,11 @@ def resources(profile: Profile, home: Path, jurors: list[str]) -> dict[str, Any]
         "tables": Tables(folder=str(home / "tables")),
         "state": State(folder=str(home / "state"), profile=profile.name),
         "releases": Releases(folder=str(home / "release")),
+        "reviews": Review(
+            folder=str(home / "review"),
+            decisions=profile.review_decisions,
+            reviewers=profile.reviewers,
+        ),
         "retrieval": Retrieval(
             embedder=_embedder(profile.embedder),
             vector_store=_vector_store(profile.vector_store, home),
@@ -86,6 +92,7 @@ def _inputs(profile: Profile, store: PostStore) -> dict[str, Any]:
         "settings": profile.settings,
         "taxonomy_file": YamlFile(path=profile.taxonomy),
         "seed_keywords_file": YamlFile(path=profile.seed_keywords),
+        "anchor_file": YamlFile(path=profile.anchor_file or ""),
         "real_prompt_files": SourceFiles(sources=_json(profile.real_prompts)),
         "public_files": SourceFiles(sources=_json(profile.public_prompts)),
         "audit_sheet": AuditSheet(

@@ -31,6 +31,19 @@ _EXECUTORS = {
 }
 
 
+# Tables about the jury, which the card shows and the funnel does not count.
+_BESIDE = [
+    dg.AssetKey(path)
+    for path in (
+        ["review_decisions"],
+        ["rejected_rows", "review_decisions"],
+        ["review_queue"],
+        ["anchor_votes"],
+        ["jury_quality"],
+    )
+]
+
+
 def build(profile: profiles.Profile, home: Path) -> dg.Definitions:
     """All definitions of a profile whose outputs live under `home`."""
     sources = [source.name for source in profile.crawled]
@@ -50,10 +63,14 @@ def build(profile: profiles.Profile, home: Path) -> dg.Definitions:
         translation.candidate_prompts,
         cleaning.clean_prompts,
         *(labeling.jury_votes(juror) for juror in jurors),
+        labeling.review_decisions,
         labeling.labeled_prompts(jurors),
         release.benchmark_prompts,
+        labeling.review_queue(jurors),
+        labeling.anchor_votes(jurors),
+        labeling.jury_quality_asset(jurors),
         release.split_sets,
-        release.dataset_card(lineage),
+        release.dataset_card([*lineage, *_BESIDE]),
     ]
     keys = [key for asset in assets for key in asset.keys]
     return dg.Definitions(
@@ -82,6 +99,7 @@ def _lineage(sources: list[str], jurors: list[str]) -> list[dg.AssetKey]:
         "rejected_rows": [["rejected_rows", *path] for path in read],
     }
     left_out = {"taxonomy", "seed_keywords", "expanded_keywords", "dataset_card"}
+    left_out |= {key.path[0] for key in _BESIDE if len(key.path) == 1}
     return [
         dg.AssetKey(path)
         for name in schema.TABLES

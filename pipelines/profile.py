@@ -26,7 +26,18 @@ PostSource = Annotated[SourceConfig | Source, Field(discriminator="kind")]
 
 SHIPPED = Path(__file__).parent / "profiles"
 _MAX_DEPTH = 8
-_PATHS = ("path", "taxonomy", "seed_keywords", "prices", "audit_decisions")
+_PATHS = frozenset(
+    (
+        "path",
+        "taxonomy",
+        "seed_keywords",
+        "anchors",
+        "review_decisions",
+        "audit_decisions",
+        "prices",
+    )
+)
+_TAXONOMY = "packaged:taxonomy.yaml"
 _ROLES = frozenset({"expander", "synthesizer", "rewriter", "tie_breaker", "categorizer"})
 
 
@@ -39,8 +50,11 @@ class Profile(Part):
 
     name: str
     executor: Literal["in_process", "multiprocess"] = "multiprocess"
-    taxonomy: str = "packaged:taxonomy.yaml"
+    taxonomy: str = _TAXONOMY
     seed_keywords: str = "packaged:seed_keywords.yaml"
+    anchors: str | None = "packaged:anchors.yaml"
+    review_decisions: str | None = None
+    reviewers: dict[str, str] = {}
     posts: list[PostSource]
     real_prompts: list[SourceConfig]
     public_prompts: list[AnySource] = []
@@ -87,6 +101,12 @@ class Profile(Part):
     def crawled(self) -> list[SourceConfig | NetworkSource]:
         """The sources of posts that are on: files, and network sources that are enabled."""
         return [s for s in self.posts if isinstance(s, SourceConfig) or s.enabled]
+
+    @property
+    def anchor_file(self) -> str | None:
+        """The anchors; of another taxonomy than the shipped one only those that it names."""
+        own = "anchors" in self.model_fields_set or self.taxonomy == _TAXONOMY
+        return self.anchors if own else None
 
     def ledger_url(self, folder: Path) -> str:
         """SQLAlchemy URL of the ledger, read from the environment if it is named there."""

@@ -27,12 +27,14 @@ _SOURCE: TypeAdapter[records.SourceConfig | records.HubConfig] = TypeAdapter(rec
 
 
 class YamlFile(dg.ConfigurableResource):
-    """A YAML document: a file, or `packaged:<name>` for one that ships with the product."""
+    """A YAML document: a file, `packaged:<name>` for one that ships, or an empty name for none."""
 
     path: str
 
     def load(self) -> Any:
-        """The parsed document."""
+        """The parsed document; an empty one where there is no file."""
+        if not self.path:
+            return {}
         try:
             if self.path.startswith("packaged:"):
                 return taxonomy.packaged(self.path.removeprefix("packaged:"))

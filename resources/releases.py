@@ -68,6 +68,11 @@ class Releases(dg.ConfigurableResource):
             versions = versions[: versions.index(version)]
         return versions[-1] if versions else None
 
+    def number(self, version: str) -> int:
+        """The number that `version` has, or will have once it is written; the first is 1."""
+        versions = self.versions()
+        return (versions.index(version) if version in versions else len(versions)) + 1
+
     def rows(self, version: str | None) -> pa.Table | None:
         """Train and Test of a release in one table; None for None."""
         if version is None:

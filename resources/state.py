@@ -99,6 +99,22 @@ class State(dg.ConfigurableResource):
                 write_parquet(left, file)
         return count
 
+    def anchors_before(self, votes: pa.Table) -> pa.Table | None:
+        """Votes on the anchors at the newest release before that of `votes`, if there is one."""
+        files = sorted((self._folder() / "anchors").glob("*.parquet"))
+        refresh = votes["refresh"][0].as_py() if votes.num_rows else 0
+        earlier = [file for file in files if int(file.name.partition("-")[0]) < refresh]
+        return pq.read_table(earlier[-1]) if earlier else None
+
+    def append_anchors(self, votes: pa.Table, version: str) -> None:
+        """Keep the votes on the anchors of a release; what is there stays untouched."""
+        if votes.num_rows:
+            path = (
+                self._folder() / "anchors" / f"{votes['refresh'][0].as_py():05d}-{version}.parquet"
+            )
+            if not path.exists():
+                write_parquet(votes, path)
+
     def extra_queries(self) -> dict[str, int]:
         """How many queries steering has given each category so far, by code."""
         found: dict[str, int] = self._steered()["extra"]

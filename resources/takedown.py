@@ -13,6 +13,7 @@ from resources.crawlers.store import PostStore
 from resources.ledger import Ledger
 from resources.releases import Releases
 from resources.retrieval import Retrieval
+from resources.review import Review
 from resources.state import State
 from resources.tables import Tables
 
@@ -26,6 +27,7 @@ class Takedown(dg.ConfigurableResource):
     crawl_store: dg.ResourceDependency[PostStore]
     retrieval: dg.ResourceDependency[Retrieval]
     releases: dg.ResourceDependency[Releases]
+    reviews: dg.ResourceDependency[Review]
 
     def remove(self, request: str) -> dict[str, Any]:
         """Remove the posts that `request` means; returns what was removed and who still holds it.
@@ -50,6 +52,7 @@ class Takedown(dg.ConfigurableResource):
             "signatures": self.state.forget_signatures(found.prompt_ids),
             "ledger_answers": answers,
             "derived_prompts": sorted(found.prompt_ids),
+            **self.reviews.remove(found.prompt_ids),
             "releases": self.releases.holding(found.prompt_ids),
         }
         self.state.take_down({"request": request, "marks": [], **report})

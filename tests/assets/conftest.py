@@ -17,6 +17,7 @@ from resources.llm import LanguageModels, ModelRole
 from resources.offline.models import HashedEmbedder, PhrasebookTranslator
 from resources.releases import Releases
 from resources.retrieval import Retrieval
+from resources.review import Review
 from resources.state import State
 from resources.tables import Tables
 
@@ -93,6 +94,8 @@ class Bench:
             "state": State(folder=str(self.home / "state"), profile="bench"),
             "releases": Releases(folder=str(self.home / "release")),
             "audit_sheet": AuditSheet(),
+            "reviews": Review(folder=str(self.home / "review")),
+            "anchor_file": YamlFile(path="packaged:anchors.yaml"),
             "provenance": card.Provenance("bench", {"expander": "m@1"}, offline=True),
             "llm": LanguageModels(
                 roles=[ModelRole(role=role, model=model) for role, model in MODELS.items()],
@@ -124,6 +127,8 @@ def bench(tmp_path, monkeypatch):
         seed_keywords=seeds,
         expanded_keywords=schema.EXPANDED_KEYWORDS.build(pool),
         benchmark_prompts=schema.BENCHMARK_PROMPTS.build([]),
+        anchor_votes=schema.ANCHOR_VOTES.build([]),
+        jury_quality=schema.JURY_QUALITY.build([]),
     )
     return made
 

@@ -39,7 +39,7 @@ def release(bench, sample):
     def write(text, origin, **more):
         row = sample(text, "train", origin=origin, **more)
         sides = {"train": schema.TRAIN_SET.build([row]), "test": schema.TEST_SET.build([])}
-        Releases(folder=str(bench.home / "release")).write("v1", sides, {})
+        Releases(folder=str(bench.home / "release")).write("v1", sides, {}, {})
         return row
 
     return write

@@ -18,7 +18,13 @@ NEAR = BASE[:-4] + "甲" + BASE[-3:]
 OPEN = dict.fromkeys(("min_per_category", "min_safe_share", "max_safe_share", "min_agreement"))
 SOUND = [builders.labeled("a", builders.mixed(2)), builders.labeled("b", builders.mixed(3), "M1a")]
 BENCHMARK = decontamination.benchmark_rows([builders.record(BASE, source="exam")])
-NAMES = ("train_set", "test_set", "release_drops", "benchmark_prompts")
+BESIDE = {
+    "release_drops": schema.RELEASE_DROPS.build([]),
+    "benchmark_prompts": BENCHMARK,
+    "anchor_votes": schema.ANCHOR_VOTES.build([]),
+    "jury_quality": schema.JURY_QUALITY.build([]),
+}
+NAMES = ("train_set", "test_set", *BESIDE)
 
 
 @pytest.fixture
@@ -31,8 +37,7 @@ def run(tmp_path, monkeypatch):
             "taxonomy": taxonomy.rows(builders.SMALL),
             "train_set": builders.released("train", train),
             "test_set": builders.released("test", test),
-            "release_drops": schema.RELEASE_DROPS.build([]),
-            "benchmark_prompts": BENCHMARK,
+            **BESIDE,
         }
         resources = {
             "io_manager": dg.mem_io_manager,

@@ -10,7 +10,8 @@ from resources.releases import Releases
 from resources.state import State
 
 PARTS = ("train_set", "test_set", "release_drops")
-LINEAGE = [dg.AssetKey(name) for name in (*PARTS, "labeled_prompts")]
+BESIDE = ("anchor_votes", "jury_quality")
+LINEAGE = [dg.AssetKey(name) for name in (*PARTS, "labeled_prompts", *BESIDE)]
 
 
 def _labelled(prompt, number):

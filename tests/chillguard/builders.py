@@ -3,7 +3,7 @@
 import json
 import random
 
-from chillguard import calls, identity, matching, rewriting, schema, taxonomy
+from chillguard import calls, identity, jury_quality, matching, rewriting, schema, taxonomy
 
 TERMS = {"may_redistribute": True, "may_train": True}
 # Mild words that mixed() builds sentences from.
@@ -222,6 +222,7 @@ def lineage():
     final += [ruled("r1"), ruled("u1", may_redistribute=False)]
     lost = ruled("w1", label=None, drop_reason="unresolved", **gone)
     sides = {"s1": "train", "s3": "test", "s5": "train", "r1": "test", "u1": "train"}
+    labeled_prompts = schema.LABELED_PROMPTS.build([*final, lost])
     return {
         "crawled_posts/a": schema.CRAWLED_POSTS.build(
             [
@@ -273,7 +274,11 @@ def lineage():
             ]
         ),
         **jurors,
-        "labeled_prompts": schema.LABELED_PROMPTS.build([*final, lost]),
+        "labeled_prompts": labeled_prompts,
+        "jury_quality": jury_quality.table(
+            jury_quality.Panel.of(labeled_prompts, {k[11:]: t for k, t in jurors.items()}),
+            *(2, schema.ANCHOR_VOTES.build([]), None, [], schema.REVIEW_DECISIONS.build([])),
+        ),
         "train_set": released("train", [r for r in final if sides.get(r["prompt_id"]) == "train"]),
         "test_set": released("test", [r for r in final if sides.get(r["prompt_id"]) == "test"]),
         "release_drops": schema.RELEASE_DROPS.build(

@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chillguard import calls, labeling, schema
+from chillguard import calls, labeling, schema, taxonomy
 from tests.chillguard import builders
 
 SMALL = builders.SMALL
+SHIPPED = taxonomy.parse(taxonomy.packaged("taxonomy.yaml"), "packaged")
 CONFIG = labeling.LabelingConfig()
 VERDICTS = ("safe", "unsafe", "abstain")
 
@@ -312,3 +313,60 @@ def test_a_public_sample_that_keeps_its_label_gets_a_category_and_says_who_decid
     }
     assert (found["a"]["source_label"], found["a"]["n_valid_votes"]) == ("unsafe", 0)
     assert ask.rows("categorizer") == ["a"]
+
+
+PROMPTS = [{"prompt_id": "a", "text": "第一问是什么？"}, {"prompt_id": "b", "text": "再问一句？"}]
+
+
+def _asked(role):
+    """What a role is asked about the two prompts, under the shipped taxonomy."""
+    if role == "juror":
+        return list(labeling.vote_requests(PROMPTS, SHIPPED, CONFIG))
+    ask = builders.Ask(categorizer=lambda r: "A1")
+    ask.step = 1
+    list(labeling.categorize(PROMPTS, SHIPPED, CONFIG, ask))
+    return [request for _, request in ask.asked]
+
+
+@pytest.mark.parametrize("role", ["juror", "categorizer"])
+def test_all_that_requests_share_comes_first_so_that_an_engine_caches_it(role):
+    one, two = _asked(role)
+    assert [m["role"] for m in one.messages] == ["system", "user"]
+    assert one.messages[0] == two.messages[0]
+    user, other = (request.messages[1]["content"] for request in (one, two))
+    before = user.partition(PROMPTS[0]["text"])[0]
+    assert other.startswith(before)
+    shared, own = len(one.messages[0]["content"]) + len(before), len(PROMPTS[0]["text"])
+    assert own + len("\n</text>") + shared == sum(len(m["content"]) for m in one.messages)
+    assert shared > 100 * own
+
+
+@pytest.mark.parametrize("role", ["juror", "categorizer"])
+def test_every_definition_is_told_and_e1_and_e2_under_the_services_they_are_about(role):
+    system = _asked(role)[0].messages[0]["content"]
+    for code in SHIPPED.codes:
+        assert f"- {code} {SHIPPED.micro[code].label_zh}：" in system
+        assert SHIPPED.micro[code].definition_zh in system
+    preamble = SHIPPED.macro_of["E1"].preamble_zh
+    assert preamble
+    assert system.index("- D7 ") < system.index(preamble) < system.index("- E1 ")
+
+
+def test_a_vote_and_a_category_are_one_of_a_structured_choice():
+    assert _asked("juror")[0].answer_schema == {"choice": ["safe", "unsafe"]}
+    assert _asked("categorizer")[0].answer_schema == {"choice": list(SHIPPED.codes)}
+
+
+@pytest.mark.parametrize("jurors", [3, 4, 5])
+def test_a_reviewers_word_stands_whatever_the_jury_says_and_costs_no_call(jurors):
+    cases = _cases(jurors)
+    rows = [{"prompt_id": str(n), "text": f"第{n}问？"} for n in range(len(cases))]
+    votes = {str(n): _votes(verdicts) for n, verdicts in enumerate(cases)}
+    reviewed = {str(n): ("unsafe", "M1a") if n % 2 else ("safe", None) for n in range(len(cases))}
+    ask = builders.Ask()
+    found = labeling.rule(rows, votes, SMALL, CONFIG, ask, reviewed)
+    assert ask.asked == []
+    for key, ruling in found.items():
+        assert (ruling.label, ruling.category) == reviewed[key]
+        assert (ruling.decided_by, ruling.drop_reason) == ("review", None)
+        assert ruling.votes == votes[key]

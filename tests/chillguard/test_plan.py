@@ -1,6 +1,6 @@
 import pytest
 
-from chillguard import annotation, calls, keywords, plan, rewriting, schema, settings
+from chillguard import anchors, annotation, calls, keywords, plan, rewriting, schema, settings
 from tests.chillguard import builders
 
 SMALL = builders.SMALL
@@ -63,7 +63,16 @@ def _rewrite(text):
     return builders.numbered_answer("method", {1: text})
 
 
-def _inputs(jurors=("juror_1", "juror_2", "juror_3"), index=INDEX, extra=()):
+def _inputs(
+    jurors=("juror_1", "juror_2", "juror_3"),
+    index=INDEX,
+    extra=(),
+    releases=0,
+    decisions=(),
+    fixed=(),
+    clean=None,
+    reviewed=None,
+):
     seeds = {code: [{"zh": f"词{code}", "en": f"term {code}"}] for code in SMALL.codes}
     return plan.Inputs(
         taxonomy=SMALL,
@@ -73,8 +82,13 @@ def _inputs(jurors=("juror_1", "juror_2", "juror_3"), index=INDEX, extra=()):
         real=annotation.real_rows(REAL),
         public=annotation.public_rows(PUBLIC),
         released=frozenset(),
+        releases=releases,
+        decisions=decisions,
+        anchors=fixed,
         jurors=jurors,
         index=index,
+        clean=clean,
+        reviewed=reviewed,
         nearest=lambda texts, k, where, manifest: [manifest["post_id"].to_pylist()] * len(texts),
         translate=lambda texts: ["在哪里可以学游泳？"] * len(texts),
     )
@@ -150,3 +164,46 @@ def test_before_the_first_index_nothing_is_retrieved_and_no_post_is_asked_about(
     plan.dry_run(_inputs(index=None), SETTINGS, ledger.ask_for)
     assert ("synthesized_prompts", "synthesizer") not in ledger.asked
     assert ("annotated_prompts", "juror_1") in ledger.asked
+
+
+FIXED = anchors.parse({"M1a": {"unsafe": "坏的一问", "safe": "好的一问"}}, SMALL, "own.yaml")
+
+
+def _refreshes(inputs, **known):
+    """Repeat indices under which anchors are asked for."""
+    found = set()
+
+    class Told(_Ledger):
+        def ask_for(self, asset):
+            ask = super().ask_for(asset)
+
+            def told(role, requests, parse, total=None):
+                asked = list(requests)
+                if asset == "anchor_votes":
+                    found.update(request.repeat for request in asked)
+                return ask(role, asked, parse)
+
+            return told
+
+    plan.dry_run(inputs, SETTINGS, Told(**known).ask_for)
+    return found
+
+
+def test_anchors_are_asked_anew_where_a_new_release_follows():
+    known = {"juror": "safe", "tie": "safe", "categorizer": "M1a"}
+    last = {}
+    real = plan.cleaning.clean
+
+    def kept(*given):
+        last["clean"] = real(*given)
+        return last["clean"]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plan.cleaning, "clean", kept)
+        assert _refreshes(_inputs(fixed=FIXED), **known) == {1}
+    none = schema.REVIEW_DECISIONS.build([])
+    same = {"fixed": FIXED, "releases": 4, "clean": last["clean"], "reviewed": none}
+    assert _refreshes(_inputs(**same), **known) == {4}
+    assert _refreshes(_inputs(**same)) == {5}
+    assert _refreshes(_inputs(**{**same, "clean": last["clean"].slice(1)}), **known) == {5}
+    assert _refreshes(_inputs(releases=4, fixed=())) == set()

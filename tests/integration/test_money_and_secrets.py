@@ -39,12 +39,12 @@ def test_the_plan_says_what_a_run_will_pay_and_pays_nothing(make_house):
 
 
 def test_the_plan_counts_exactly_the_votes_of_a_replaced_juror(make_house):
-    house = make_house("replaced", settings=SMALL)
+    house = make_house("replaced", settings=SMALL, anchors=None)
     assert house.run().success
     paid = house.calls()
     jurors = [{"model": f"offline-juror-{slot}"} for slot in (1, 2, 3, 4)]
     jurors[1]["revision"] = "second"
-    other = make_house("replaced_too", name="replaced", jurors=jurors, settings=SMALL)
+    other = make_house("replaced_too", name="replaced", jurors=jurors, settings=SMALL, anchors=None)
     moved = type(house)(other.profile, house.home)
     told = _plan(moved)
     votes = len(house.rows("jury_votes/juror_2"))

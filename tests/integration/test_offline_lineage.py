@@ -23,15 +23,20 @@ KEYS = [
     "candidate_prompts",
     "clean_prompts",
     *(f"jury_votes/juror_{slot}" for slot in range(1, 5)),
+    "review_decisions",
     "labeled_prompts",
+    "review_queue",
     "train_set",
     "test_set",
     "release_drops",
+    "anchor_votes",
+    "jury_quality",
     "dataset_card",
     "rejected_rows/crawled_posts/samples_zh",
     "rejected_rows/crawled_posts/samples_en",
     "rejected_rows/real_prompts",
     "rejected_rows/public_prompts",
+    "rejected_rows/review_decisions",
 ]
 pytestmark = pytest.mark.pipeline
 

@@ -296,3 +296,22 @@ def test_a_role_whose_server_the_stage_starts_is_no_stand_in(write):
         "jurors": [own] * 3,
     }
     assert not profiles.load(write(**document)).is_offline
+
+
+@pytest.mark.parametrize(
+    ("document", "anchors"),
+    [
+        ({}, "packaged:anchors.yaml"),
+        ({"anchors": None}, None),
+        ({"taxonomy": "mine.yaml"}, None),
+        ({"taxonomy": "mine.yaml", "anchors": "packaged:anchors.yaml"}, "packaged:anchors.yaml"),
+    ],
+)
+def test_the_shipped_anchors_are_those_of_the_shipped_taxonomy(write, document, anchors):
+    assert profiles.load(write(**document)).anchor_file == anchors
+
+
+def test_places_of_the_review_are_relative_to_the_profile(write, tmp_path):
+    profile = profiles.load(write(review_decisions="decided", anchors="own.yaml"))
+    assert profile.review_decisions == str(tmp_path / "decided")
+    assert profile.anchor_file == str(tmp_path / "own.yaml")

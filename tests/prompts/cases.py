@@ -1,6 +1,6 @@
 """Values for every template, and for each of its variants."""
 
-from chillguard import audit, card, taxonomy
+from chillguard import audit, card, jury_report, taxonomy
 
 TAXONOMY = taxonomy.parse(
     {
@@ -62,6 +62,9 @@ DOCUMENT = {
     "funnel": [("clean_prompts", 2000, 1500, 500, "exact 300, near 200")],
     "jury": [("juror_1", "n@2", 600, 890, 10)],
     "terms": [("rag", 1500, 0)],
+    "quality": [
+        jury_report.Section("Jurors", "What it means.", ("juror", "bias"), [("juror_1", "+1.0%")])
+    ],
     "changes": {"label_flip": 2, "edited": 1, "other": 0},
     "changed_categories": [("A1", 3, 2, 1, 0)],
     "audit": None,

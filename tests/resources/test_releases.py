@@ -194,3 +194,11 @@ def test_releases_that_hold_prompts_are_named_with_how_many(releases, ids, holdi
 
 def test_without_a_release_none_holds_a_prompt(releases):
     assert releases.holding(["a"]) == {}
+
+
+def test_a_version_has_its_number_before_and_after_it_is_written(releases):
+    assert releases.number("v1") == 1
+    releases.write("v1", _sides(), {}, DOCUMENTS)
+    assert (releases.number("v1"), releases.number("v2")) == (1, 2)
+    releases.write("v2", _sides(("c",)), {}, DOCUMENTS)
+    assert (releases.number("v1"), releases.number("v2"), releases.number("v3")) == (1, 2, 3)

@@ -11,6 +11,7 @@ from resources.ledger import Ledger
 from resources.offline.models import HashedEmbedder
 from resources.releases import Releases
 from resources.retrieval import Retrieval
+from resources.review import Review
 from resources.state import State, write_parquet
 from resources.tables import Tables
 from resources.takedown import Takedown
@@ -33,6 +34,7 @@ def house(tmp_path):
             embedder=HashedEmbedder(), vector_store=EdgeStore(folder=str(tmp_path / "index"))
         ),
         releases=Releases(folder=str(tmp_path / "release")),
+        reviews=Review(folder=str(tmp_path / "review")),
     )
 
 
