@@ -16,8 +16,10 @@ from chillguard import matching, refusals, taxonomy
 Fault = dict[str, str]
 _Found = tuple[str, str] | None
 _LISTED = re.compile(r"(?m)^\s*(?:\d{1,2}\s*[.、)）]|[-*•])\s*\S")
+# Nobody ends a question and goes on with a semicolon, or numbers it 1 and the next one 2.
+_JOINED = re.compile(r"[?？]\s*[;；]\s*\S|^\s*1\s*[.、)）].*?[?？。;；]\s*2\s*[.、)）]\s*\D")
 # Shorter labels are ordinary words of the language.
-_MIN_LABEL = 6
+_MIN_LABEL, _MIN_ENGLISH = 6, 12
 
 
 class GuardConfig(BaseModel):
@@ -77,13 +79,18 @@ def _meta(text: str) -> _Found:
 def _several(text: str) -> _Found:
     # A list after a sentence is one prompt in points.
     count = len(_LISTED.findall(text)) if _LISTED.match(text) else 0
-    return ("several_prompts", f"a list of {count}") if count > 1 else None
+    if count > 1:
+        return "several_prompts", f"a list of {count}"
+    return ("several_prompts", "questions in a row") if _JOINED.search(text) else None
 
 
 def _label(text: str, categories: taxonomy.Taxonomy) -> _Found:
-    for code, category in categories.micro.items():
-        if len(category.label_zh) >= _MIN_LABEL and category.label_zh in text:
-            return "category_leak", f"label of {code}"
+    folded = text.casefold()
+    for category in (*categories.micro.values(), *categories.macro):
+        chinese, english = category.label_zh, category.label_en.casefold()
+        in_chinese = len(chinese) >= _MIN_LABEL and chinese in text
+        if in_chinese or (len(english) >= _MIN_ENGLISH and english in folded):
+            return "category_leak", f"label of {category.code}"
     return None
 
 
