@@ -86,12 +86,19 @@ def _several(text: str) -> _Found:
 
 def _label(text: str, categories: taxonomy.Taxonomy) -> _Found:
     folded = text.casefold()
-    for category in (*categories.micro.values(), *categories.macro):
-        chinese, english = category.label_zh, category.label_en.casefold()
-        in_chinese = len(chinese) >= _MIN_LABEL and chinese in text
-        if in_chinese or (len(english) >= _MIN_ENGLISH and english in folded):
-            return "category_leak", f"label of {category.code}"
+    for label, code in _telling(categories.labels):
+        if label in folded:
+            return "category_leak", f"label of {code}"
     return None
+
+
+@functools.cache
+def _telling(labels: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    return tuple(
+        (label.casefold(), code)
+        for label, code in labels
+        if len(label) >= (_MIN_ENGLISH if label.isascii() else _MIN_LABEL)
+    )
 
 
 def _copy(text: str, source: str | None, config: GuardConfig) -> _Found:

@@ -9,6 +9,7 @@ per stage; the exit status is 1 when a sum does not add up.
 
 import argparse
 import contextlib
+import gzip
 import json
 import os
 import subprocess
@@ -40,6 +41,7 @@ STAGES = (
     *("annotated_prompts", "rewritten_prompts", "public_prompts", "candidate_prompts"),
     "clean_prompts",
 )
+_QUIET = {"loggers": {"console": {"config": {"log_level": "INFO"}}}}
 MADE_BEFORE = ("taxonomy", "seed_keywords", "expanded_keywords")
 
 
@@ -53,17 +55,22 @@ def document(given: argparse.Namespace, url: str | None) -> dict[str, Any]:
             {"name": "real", "path": str(given.prompts), "columns": labeled, "limit": given.n}
         ],
         "public_prompts": [{"name": "english", "path": str(given.english), "columns": labeled}],
-        "settings": {"synthesis": {"queries_per_category": given.queries, "twin_queries": 2}},
+        "settings": {
+            "synthesis": {"queries_per_category": given.queries, "twin_queries": given.twins},
+            "rewriting": {"rewrites_per_prompt": given.rewrites},
+        },
     }
     if url:
-        # Its strings may go on for ever: short bounds, for speed.
-        short = {"max_tokens": 320, "temperature": 0.7}
-        bound = {"model": JURORS[0], "url": url, "concurrency": 32, "timeout_s": 120.0}
+        # A random model ends a string after 150 tokens or so: short bounds, and no second try.
+        bound = {"model": JURORS[0], "url": url, "concurrency": 32, "timeout_s": 300.0}
+        bound["salvage"] = 0
         found["roles"] = {role: bound for role in ROLES}
         found["jurors"] = [{**bound, "model": name} for name in JURORS[:1]]
         found["translator"] = {"kind": "role"}
-        for stage in ("synthesis", "rewriting", "translation"):
-            found["settings"].setdefault(stage, {})["sampling"] = short
+        found["settings"]["labeling"] = {"quorum": 1}
+        for stage, most in (("synthesis", 512), ("rewriting", 96), ("translation", 96)):
+            sampling = {"temperature": 0.7, "max_tokens": most}
+            found["settings"].setdefault(stage, {})["sampling"] = sampling
     return found
 
 
@@ -92,7 +99,7 @@ def run(profile: profiles.Profile, folder: Path) -> None:
     job = build(profile, folder).resolve_implicit_global_asset_job_def()
     keys = [dg.AssetKey(key.split("/")) for key in (*MADE_BEFORE, *STAGES)]
     with dg.DagsterInstance.ephemeral() as instance:
-        job.execute_in_process(instance=instance, asset_selection=keys)
+        job.execute_in_process(instance=instance, asset_selection=keys, run_config=_QUIET)
 
 
 def report(profile: profiles.Profile, folder: Path) -> list[dict[str, Any]]:
@@ -132,7 +139,8 @@ def _expected(
         for name, of_stage in rows.items()
     }
     drawn = [rewriting.draw(row, known, settings.rewriting) for row in rows["annotated_prompts"]]
-    queries = settings.synthesis.queries_per_category + settings.synthesis.twin_queries
+    queries = settings.synthesis.queries_per_category
+    queries += min(queries, settings.synthesis.twin_queries)
     origins = ("synthesized_prompts", "annotated_prompts", "rewritten_prompts", "public_prompts")
     lines = {
         name: _lines(configs[0].path, configs[0].limit) - _rejected(source, name)
@@ -154,11 +162,9 @@ def _expected(
 
 
 def _lines(path: Path, limit: int | None) -> int:
-    import gzip
-
-    opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open()
-    with opened as file:
-        count = sum(1 for line in file if line.strip())
+    raw = path.read_bytes()
+    text = gzip.decompress(raw) if path.suffix == ".gz" else raw
+    count = sum(1 for line in text.split(b"\n") if line.strip())
     return min(count, limit or count)
 
 
@@ -182,6 +188,8 @@ def main() -> None:
     parser.add_argument("-n", type=int, default=2000, help="real prompts")
     parser.add_argument("--n-posts", type=int, default=20_000)
     parser.add_argument("--queries", type=int, default=4, help="queries per category")
+    parser.add_argument("--twins", type=int, default=1, help="of them asked for benign twins too")
+    parser.add_argument("--rewrites", type=int, default=3, help="rewrites per real prompt")
     parser.add_argument("--engine", action="store_true", help="ask a real engine")
     given = parser.parse_args()
     with home() as folder:

@@ -68,8 +68,9 @@ class Server:
         command = [
             str(self.program), "serve", str(self.model / "base"),
             "--host", "127.0.0.1", "--port", str(self.port), "--served-model-name", JURORS[0],
-            "--max-model-len", str(self.max_tokens), "--max-num-seqs", str(AT_ONCE), "--enforce-eager",
-            "--kv-cache-memory-bytes", str(64 * 2**20), "--disable-uvicorn-access-log",
+            "--max-model-len", str(self.max_tokens), "--max-num-seqs", str(AT_ONCE),
+            "--enforce-eager", "--kv-cache-memory-bytes", str(64 * 2**20),
+            "--disable-uvicorn-access-log",
             "--structured-outputs-config",
             '{"backend":"xgrammar","disable_any_whitespace":true}',
             "--max-logprobs", str(VOCABULARY),
