@@ -62,7 +62,7 @@ def document(given: argparse.Namespace, url: str | None) -> dict[str, Any]:
     }
     if url:
         # A random model ends a string after 150 tokens or so: short bounds, and no second try.
-        bound = {"model": JURORS[0], "url": url, "concurrency": 32, "timeout_s": 300.0}
+        bound = {"model": JURORS[0], "url": url, "concurrency": 64, "timeout_s": 600.0}
         bound["salvage"] = 0
         found["roles"] = {role: bound for role in ROLES}
         found["jurors"] = [{**bound, "model": name} for name in JURORS[:1]]
@@ -190,11 +190,12 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=4, help="queries per category")
     parser.add_argument("--twins", type=int, default=1, help="of them asked for benign twins too")
     parser.add_argument("--rewrites", type=int, default=3, help="rewrites per real prompt")
-    parser.add_argument("--engine", action="store_true", help="ask a real engine")
+    parser.add_argument("--engine", action="store_true", help="start a real engine and ask it")
+    parser.add_argument("--url", help="ask a real engine that runs already (its base URL, /v1)")
     given = parser.parse_args()
     with home() as folder:
         began = time.perf_counter()
-        with engine(folder) if given.engine else contextlib.nullcontext() as url:
+        with engine(folder) if given.engine else contextlib.nullcontext(given.url) as url:
             file = folder / "real_input.yaml"
             file.write_text(yaml.safe_dump(document(given, url)), "utf-8")
             profile = profiles.load(str(file))
@@ -203,7 +204,7 @@ def main() -> None:
         seconds = round(time.perf_counter() - began)
     for line in found:
         sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
-    outcomes = {"with": "engine" if given.engine else "stand-ins", "seconds": seconds}
+    outcomes = {"with": "engine" if url else "stand-ins", "seconds": seconds}
     sys.stdout.write(json.dumps(outcomes | {"machine": machine()}) + "\n")
     sys.exit(0 if all(line["adds_up"] for line in found) else 1)
 

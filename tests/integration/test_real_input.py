@@ -1,4 +1,4 @@
-"""Real data beside the project, once through the whole lineage: same bytes twice, every row walks."""
+"""Real data beside the project, through the whole lineage: same bytes twice, every row walks."""
 
 from pathlib import Path
 
