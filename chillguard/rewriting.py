@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field
 
 from chillguard import (
@@ -155,10 +156,15 @@ class _Collected:
             self._flush()
 
     def table(self) -> pa.Table:
-        """All rows, sorted by key."""
+        """All rows, sorted by key; column by column, so that they are never held twice."""
         self._flush()
-        table = pa.concat_tables(self._chunks)
-        return table.sort_by([(name, "ascending") for name in schema.REWRITTEN_PROMPTS.key])
+        table, self._chunks = pa.concat_tables(self._chunks), []
+        keys = [(name, "ascending") for name in schema.REWRITTEN_PROMPTS.key]
+        order, form, columns = pc.sort_indices(table, sort_keys=keys), table.schema, []
+        for name in form.names:
+            columns.append(table[name].take(order))
+            table = table.drop_columns([name])
+        return pa.Table.from_arrays(columns, schema=form)
 
     def _flush(self) -> None:
         self._chunks.append(schema.REWRITTEN_PROMPTS.build(self._rows))
