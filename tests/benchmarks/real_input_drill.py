@@ -68,7 +68,7 @@ def document(given: argparse.Namespace, url: str | None) -> dict[str, Any]:
         found["jurors"] = [{**bound, "model": name} for name in JURORS[:1]]
         found["translator"] = {"kind": "role"}
         found["settings"]["labeling"] = {"quorum": 1}
-        for stage, most in (("synthesis", 1200), ("rewriting", 72), ("translation", 72)):
+        for stage, most in (("synthesis", 320), ("rewriting", 72), ("translation", 72)):
             sampling = {"temperature": 0.7, "max_tokens": most}
             found["settings"].setdefault(stage, {})["sampling"] = sampling
     return found
