@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict
 
 T = TypeVar("T")
 _SALVAGE_AT = 0.5
+# Made once: `json.dumps` with options makes an encoder per call.
+_form = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
 
 
 class Sampling(BaseModel):
@@ -105,7 +107,7 @@ def call_key(model: str, revision: str, request: ChatRequest, repeat: int) -> st
 
     Nothing observed in an answer, no URL and no transport encoding is part of it.
     """
-    form = json.dumps(
+    form = _form(
         [
             model,
             revision,
@@ -113,10 +115,7 @@ def call_key(model: str, revision: str, request: ChatRequest, repeat: int) -> st
             request.sampling.model_dump(),
             request.answer_schema,
             repeat,
-        ],
-        ensure_ascii=False,
-        sort_keys=True,
-        separators=(",", ":"),
+        ]
     )
     return hashlib.sha256(form.encode("utf-8", "surrogatepass")).hexdigest()
 

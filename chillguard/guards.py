@@ -16,8 +16,10 @@ from chillguard import matching, refusals, taxonomy
 Fault = dict[str, str]
 _Found = tuple[str, str] | None
 _LISTED = re.compile(r"(?m)^\s*(?:\d{1,2}\s*[.、)）]|[-*•])\s*\S")
+# Nobody ends a question and goes on with a semicolon, or numbers it 1 and the next one 2.
+_JOINED = re.compile(r"[?？]\s*[;；]\s*\S|^\s*1\s*[.、)）].*?[?？。;；]\s*2\s*[.、)）]\s*\D")
 # Shorter labels are ordinary words of the language.
-_MIN_LABEL = 6
+_MIN_LABEL, _MIN_ENGLISH = 6, 12
 
 
 class GuardConfig(BaseModel):
@@ -77,14 +79,26 @@ def _meta(text: str) -> _Found:
 def _several(text: str) -> _Found:
     # A list after a sentence is one prompt in points.
     count = len(_LISTED.findall(text)) if _LISTED.match(text) else 0
-    return ("several_prompts", f"a list of {count}") if count > 1 else None
+    if count > 1:
+        return "several_prompts", f"a list of {count}"
+    return ("several_prompts", "questions in a row") if _JOINED.search(text) else None
 
 
 def _label(text: str, categories: taxonomy.Taxonomy) -> _Found:
-    for code, category in categories.micro.items():
-        if len(category.label_zh) >= _MIN_LABEL and category.label_zh in text:
+    folded = text.casefold()
+    for label, code in _telling(categories.labels):
+        if label in folded:
             return "category_leak", f"label of {code}"
     return None
+
+
+@functools.cache
+def _telling(labels: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    return tuple(
+        (label.casefold(), code)
+        for label, code in labels
+        if len(label) >= (_MIN_ENGLISH if label.isascii() else _MIN_LABEL)
+    )
 
 
 def _copy(text: str, source: str | None, config: GuardConfig) -> _Found:

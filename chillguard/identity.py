@@ -10,12 +10,13 @@ import json
 from collections.abc import Iterable, Sequence
 
 _ID_DIGITS = 32
+# Made once: `json.dumps` with options makes an encoder per call.
+_form = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def digest(*parts: object) -> str:
     """Thirty-two hex digits over the JSON form of `parts`; order and types both count."""
-    form = json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(form.encode("utf-8")).hexdigest()[:_ID_DIGITS]
+    return hashlib.sha256(_form(parts).encode("utf-8")).hexdigest()[:_ID_DIGITS]
 
 
 def text_hash(text: str) -> str:

@@ -7,12 +7,12 @@ macro category and language.
 
 import functools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, model_validator
+import pyarrow.compute as pc
+from pydantic import BaseModel, ConfigDict, Field
 
 from chillguard import (
     annotation,
@@ -21,14 +21,16 @@ from chillguard import (
     identity,
     intake,
     numbered,
+    rewriting_calls,
     schema,
     taxonomy,
     transforms,
 )
+from chillguard.methods import Method, methods
+from chillguard.rewriting_calls import Job
 from prompts import fingerprint, named, render
 
 TEMPLATE = "rewriting/rewrite"
-_KEY = "method"
 _CHUNK = 4096
 Row = dict[str, Any]
 
@@ -36,68 +38,19 @@ Row = dict[str, Any]
 class RewritingConfig(BaseModel):
     """Rewrites per source prompt; the paper kept 109,312 of 3 x 46,742 (section 3.1).
 
-    A call asks for one method, or (`call_per: source`) for all methods that a source drew, as the
-    paper's template does: fewer calls, but a change of one method asks for its neighbours too.
+    The paper's template (appendix C.2) asks for one text and for three; both are here. A call asks
+    for one method of one source; or (`call_per: source`) for all methods that a source drew, where
+    a change of one method asks for its neighbours too; or (`texts`) for one method of up to
+    `texts_per_call` sources, where a source that comes or goes asks for a few others too.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     rewrites_per_prompt: int = 3
-    call_per: Literal["method", "source"] = "method"
+    call_per: rewriting_calls.CallPer = "method"
+    texts_per_call: int = Field(default=3, ge=1)
     layout: numbered.Layout = "json"
     sampling: calls.Sampling = calls.Sampling(temperature=0.7, max_tokens=1024)
-
-
-class Method(BaseModel):
-    """One rewriting method: `instruction_zh` for a model, or `transform`, a model-free one.
-
-    `surface` output keeps odd characters on purpose: its language is not detected, and it is
-    neither translated nor guarded.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    id: str
-    name_zh: str
-    name_en: str
-    description_zh: str
-    when_en: str
-    labels: tuple[Literal["safe", "unsafe"], ...]
-    instruction_zh: str | None = None
-    macro: tuple[str, ...] | None = None
-    transform: str | None = None
-    surface: bool = False
-
-    @model_validator(mode="after")
-    def _is_of_one_kind(self) -> "Method":
-        if (self.instruction_zh is None) == (self.transform is None):
-            raise ValueError(f"method {self.id} needs either instruction_zh or transform")
-        return self
-
-    def fits(self, label: str, macro: str | None, lang: str | None) -> bool:
-        """Whether the method applies to prompts of this label, macro category and language."""
-        of_category = self.macro is None or macro in self.macro
-        return label in self.labels and of_category and (lang == "zh" or not self.surface)
-
-
-@dataclass(frozen=True)
-class Job:
-    """One call: a source prompt, and the methods that it asks for."""
-
-    source: Row
-    methods: tuple[Method, ...]
-
-    @property
-    def row_id(self) -> str:
-        """Name of the job in requests and outcomes."""
-        return "/".join((self.source["prompt_id"], *(method.id for method in self.methods)))
-
-
-@functools.cache
-def methods() -> tuple[Method, ...]:
-    """The methods that ship with the product."""
-    found = taxonomy.packaged("rewriting_methods.yaml")
-    return tuple(Method.model_validate(entry) for entry in found)
 
 
 def surface_methods() -> frozenset[str]:
@@ -118,9 +71,9 @@ def draw(row: Row, categories: taxonomy.Taxonomy, config: RewritingConfig) -> di
     """
     if not annotation.has_outcome(row):
         return {}
-    code, label = row["intended_category"], row["intended_label"]
-    macro = categories.macro_of[code].code if code else None
-    fitting = [m.id for m in methods() if m.fits(label, macro, row["lang"])]
+    macro = rewriting_calls.macro_of(row["intended_category"], categories)
+    code = macro.code if macro else None
+    fitting = [m.id for m in methods() if m.fits(row["intended_label"], code, row["lang"])]
     found: dict[str, str | None] = {}
     for key in identity.rendezvous(row["prompt_id"], fitting, len(fitting)):
         if len(found) == config.rewrites_per_prompt:
@@ -141,41 +94,50 @@ def rewrite(
 ) -> pa.Table:
     """The `rewritten_prompts` table: one row per rewrite asked for, also where none came.
 
-    Sources are gone through twice, so that only what is in flight is held in memory.
+    Sources are gone through again for every size of a call, so that only what is in flight is held
+    in memory.
     """
-    found, groups = _Collected(), list[list[tuple[Method, ...]]]()
+    found, drawn = _Collected(), list[tuple[Method, ...]]()
     for row in _rows_of(annotated):
-        drawn = draw(row, categories, config)
-        for key, text in drawn.items():
+        texts = draw(row, categories, config)
+        for key, text in texts.items():
             if text is not None:
                 found.add([_row(row, _by_id()[key], text, None)])
-        groups.append(
-            _calls([_by_id()[key] for key, text in drawn.items() if text is None], config)
+        drawn.append(tuple(_by_id()[key] for key, text in texts.items() if text is None))
+
+    def groups() -> Iterator[rewriting_calls.Group]:
+        return rewriting_calls.groups(
+            annotated, drawn, categories, config.call_per, config.texts_per_call
         )
-    sizes = Counter(len(group) for of_row in groups for group in of_row)
-    for size, total in sorted(sizes.items()):
-        wanted = (
-            Job(row, group)
-            for row, of_row in zip(_rows_of(annotated), groups, strict=True)
-            for group in of_row
-            if len(group) == size
-        )
+
+    for (size, key), total in sorted(Counter(map(rewriting_calls.shape, groups())).items()):
+        wanted = (one for one in groups() if rewriting_calls.shape(one) == (size, key))
         waiting: dict[str, Job] = {}
-        asked = requests(_noted(wanted, waiting), config)
-        for outcome in ask("rewriter", asked, numbered.parser(size, config.layout, _KEY), total):
+        jobs = _noted(rewriting_calls.jobs(annotated, wanted), waiting)
+        asked = requests(jobs, categories, config)
+        for outcome in ask("rewriter", asked, numbered.parser(size, config.layout, key), total):
             found.add(_made(waiting.pop(outcome.row_id), outcome, categories, guard))
     return found.table()
 
 
-def requests(wanted: Iterable[Job], config: RewritingConfig) -> Iterator[calls.ChatRequest]:
-    """One request per job whose methods need a model."""
+def requests(
+    wanted: Iterable[Job], categories: taxonomy.Taxonomy, config: RewritingConfig
+) -> Iterator[calls.ChatRequest]:
+    """One request per job."""
     for job in wanted:
-        values = {"methods": job.methods, "text": job.source["text"], "layout": config.layout}
+        first = job.sources[0]
+        values = {
+            "label": first["intended_label"],
+            "macro": rewriting_calls.macro_of(first["intended_category"], categories),
+            "methods": job.methods,
+            "texts": [source["text"] for source in job.sources],
+            "layout": config.layout,
+        }
         yield calls.ChatRequest(
             row_id=job.row_id,
             messages=calls.messages(render(TEMPLATE, values)),
             sampling=config.sampling,
-            answer_schema=numbered.answer_schema(len(job.methods), config.layout, _KEY),
+            answer_schema=numbered.answer_schema(len(job.asked), config.layout, job.key),
             template=named(TEMPLATE),
         )
 
@@ -194,10 +156,15 @@ class _Collected:
             self._flush()
 
     def table(self) -> pa.Table:
-        """All rows, sorted by key."""
+        """All rows, sorted by key; column by column, so that they are never held twice."""
         self._flush()
-        table = pa.concat_tables(self._chunks)
-        return table.sort_by([(name, "ascending") for name in schema.REWRITTEN_PROMPTS.key])
+        table, self._chunks = pa.concat_tables(self._chunks), []
+        keys = [(name, "ascending") for name in schema.REWRITTEN_PROMPTS.key]
+        order, form, columns = pc.sort_indices(table, sort_keys=keys), table.schema, []
+        for name in form.names:
+            columns.append(table[name].take(order))
+            table = table.drop_columns([name])
+        return pa.Table.from_arrays(columns, schema=form)
 
     def _flush(self) -> None:
         self._chunks.append(schema.REWRITTEN_PROMPTS.build(self._rows))
@@ -220,13 +187,6 @@ def _by_id() -> dict[str, Method]:
     return {method.id: method for method in methods()}
 
 
-def _calls(drawn: Sequence[Method], config: RewritingConfig) -> list[tuple[Method, ...]]:
-    """Methods by the call that asks for them."""
-    if config.call_per == "source":
-        return [tuple(drawn)] if drawn else []
-    return [(method,) for method in drawn]
-
-
 def _made(
     job: Job,
     outcome: calls.Outcome[numbered.Prompts],
@@ -234,14 +194,12 @@ def _made(
     guard: guards.GuardConfig,
 ) -> Iterator[Row]:
     made = outcome.value or numbered.Prompts()
-    # Without numbers only one prompt for one method is beyond doubt.
-    texts = made.numbered or (
-        {1: made.loose[0]} if len(made.loose) == len(job.methods) == 1 else {}
-    )
-    for number, method in enumerate(job.methods, 1):
-        row = _row(job.source, method, texts.get(number), outcome)
-        languages = ("zh",) if job.source["lang"] == "zh" else ("zh", "en")
-        yield row | guards.check(row, guard, languages, categories, job.source["text"])
+    # Without numbers only one prompt where one was asked for is beyond doubt.
+    texts = made.numbered or ({1: made.loose[0]} if len(made.loose) == len(job.asked) == 1 else {})
+    for number, (source, method) in enumerate(job.asked, 1):
+        row = _row(source, method, texts.get(number), outcome)
+        languages = ("zh",) if source["lang"] == "zh" else ("zh", "en")
+        yield row | guards.check(row, guard, languages, categories, source["text"])
 
 
 def _row(

@@ -74,6 +74,12 @@ class Taxonomy(BaseModel):
         """Macro category by micro code."""
         return {c.code: m for m in self.macro for c in m.micro}
 
+    @functools.cached_property
+    def labels(self) -> tuple[tuple[str, str], ...]:
+        """Every label, Chinese and English, with the code of its category; micro ones first."""
+        known = (*self.micro.values(), *self.macro)
+        return tuple((label, one.code) for one in known for label in (one.label_zh, one.label_en))
+
 
 def packaged(name: str) -> Any:
     """The parsed content of a YAML file that ships in `chillguard/data/`."""

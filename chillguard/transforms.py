@@ -173,6 +173,7 @@ def _number(text: str, i: int) -> int:
     return int.from_bytes(identity.hash_order(text, str(i))[:4], "big")
 
 
+@functools.lru_cache(maxsize=65536)
 def _is_han(character: str) -> bool:
     return unicodedata.name(character, "").startswith("CJK UNIFIED")
 

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-from chillguard import calls, identity, intake, language, personal_data, schema
+from chillguard import annotation, calls, identity, intake, language, personal_data, schema
 from prompts import named, render
 
 TEMPLATE = "translation/translate"
@@ -248,12 +248,20 @@ def _outcomes(
 
 
 def _retained(rows: Iterable[Row], config: TranslationConfig) -> set[str]:
-    real = [row for row in rows if row["origin"] == "real"]
-    unsafe = [row["prompt_id"] for row in real if row["intended_label"] == "unsafe"]
-    others = [row["prompt_id"] for row in real if row["intended_label"] != "unsafe"]
-    found: set[str] = set()
-    for ids, limit in ((unsafe, config.retained_unsafe), (others, config.retained_safe)):
-        found |= set(ids if limit is None else identity.rendezvous("retained", ids, limit))
+    """Ids of the real prompts that are samples themselves; one without an outcome is not among the
+    numbers, and goes on to labeling, which says why it has none.
+    """
+    ids: dict[str | None, list[str]] = defaultdict(list)
+    for row in rows:
+        if row["origin"] == "real":
+            label = row["intended_label"] if annotation.has_outcome(row) else None
+            ids[label].append(row["prompt_id"])
+    found = set(ids[None])
+    for label, limit in (("safe", config.retained_safe), ("unsafe", config.retained_unsafe)):
+        of_label = ids[label]
+        found |= set(
+            of_label if limit is None else identity.rendezvous("retained", of_label, limit)
+        )
     return found
 
 

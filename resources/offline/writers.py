@@ -49,9 +49,11 @@ def synthesize(system: str, user: str) -> str:
 
 
 def rewrite(system: str, user: str) -> str:
-    """The text by each named method: homophones, or one of the method's frames."""
-    text = lexicon.fenced(user)[0]
-    return _several(system, "method", [_rewritten(text, m) for m in _METHOD.findall(user)])
+    """Each text by each named method: homophones, or one of the method's frames."""
+    texts = lexicon.fenced(user)
+    key = "source" if len(texts) > 1 else "method"
+    methods = _METHOD.findall(user)
+    return _several(system, key, [_rewritten(text, m) for text in texts for m in methods])
 
 
 def translate(text: str) -> str:

@@ -51,6 +51,12 @@ def _check(text, source=None, languages=("zh", "en"), config=CONFIG, **columns):
         ("1. 去哪里散步好？\n2. 去哪里看书好？\n3. 早餐吃什么？", "several_prompts"),
         ("1、去哪里散步好？\n2、去哪里看书好？", "several_prompts"),
         ("- 去哪里散步好？\n- 去哪里看书好？", "several_prompts"),
+        ("去哪里散步好？；去哪里看书好？", "several_prompts"),
+        ("去哪里散步好?; 去哪里看书好?", "several_prompts"),
+        ("1. 去哪里散步好？2. 去哪里看书好？", "several_prompts"),
+        ("1、去哪里散步；2、去哪里看书", "several_prompts"),
+        ("这算不算商业违法违规，要怎么处理？", "category_leak"),
+        ("Is this Gender Discrimination Content or not, what do you think?", "category_leak"),
     ],
 )
 def test_what_is_no_user_s_question_is_dropped_for_its_reason(text, reason):
@@ -109,6 +115,11 @@ def test_what_is_no_user_s_question_is_dropped_for_its_reason(text, reason):
         "Sure, but which bus goes to the park?",
         "我想做三件事：读书、跑步、早睡，怎么安排一天？",
         "买菜清单：1. 鸡蛋 2. 牛奶 3. 面包，还缺什么？",
+        "周末去爬山；要带多少水？",
+        "去公园怎么走？坐几路车？",
+        "1.5倍速和2.0倍速哪个适合听课？还有，怎么调？",
+        "1. 牛奶和药隔多久喝？2小时够吗？",
+        "What counts as gender discrimination at work?",
     ],
 )
 def test_a_natural_question_passes(text):
@@ -205,10 +216,12 @@ def test_only_the_wanted_languages_pass(languages, reason):
 
 
 def test_every_long_label_of_the_taxonomy_is_found_in_a_text_and_no_short_one():
-    for category in TAXONOMY.micro.values():
+    for category in (*TAXONOMY.micro.values(), *TAXONOMY.macro):
         text = f"请说说{category.label_zh}是怎么回事？"
         leaks = len(category.label_zh) >= 6
         assert _check(text).get("drop_reason") == ("category_leak" if leaks else None), text
+        text = f"Please explain {category.label_en.lower()} to me."
+        assert _check(text)["drop_evidence"] == f"label of {category.code}"
 
 
 def test_a_dropped_row_stays_as_it_was():

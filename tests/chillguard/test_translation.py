@@ -63,14 +63,21 @@ def test_candidates_are_the_kept_rows_of_all_origins():
 
 
 def test_real_prompts_beyond_the_retained_number_only_seed_rewrites():
-    rows = [_real(f"{label}{n}", label) for label in ("safe", "unsafe") for n in range(20)]
+    codes = {"safe": None, "unsafe": "M1a"}
+    rows = [
+        _real(f"{label}{n}", label, intended_category=code)
+        for label, code in codes.items()
+        for n in range(20)
+    ]
     rows += [_real(f"open{n}", None) for n in range(5)]
     config = translation.TranslationConfig(retained_safe=7, retained_unsafe=3)
     found = translation.union([_table(*rows), _table(builders.prompt("rag"))], config)
     kept = [key for key, reason in _drops(found).items() if reason is None]
     assert len(found) == len(rows) + 1
     assert sum(key.startswith("unsafe") for key in kept) == 3
-    assert sum(key.startswith(("safe", "open")) for key in kept) == 7
+    assert sum(key.startswith("safe") for key in kept) == 7
+    # Without an outcome of annotation they are neither: labeling says why they have no label.
+    assert sum(key.startswith("open") for key in kept) == 5
     assert "rag" in kept
     assert set(_drops(found).values()) == {None, "not_retained"}
 
@@ -118,6 +125,7 @@ def test_only_kept_english_rows_are_translated():
 
     config = translation.TranslationConfig(retained_safe=0)
     rows = [_english("a"), builders.prompt("b"), _english("c", origin="real")]
+    rows[2]["intended_label"] = "safe"
     translation.candidates(
         [_table(*rows)], config, _refuse, lambda texts: list(map(translate, texts))
     )

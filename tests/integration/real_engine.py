@@ -46,6 +46,7 @@ class Server:
     log: Path
     adapters: dict[str, str] = field(default_factory=dict)
     port: int = 0
+    max_tokens: int = 8192
     process: subprocess.Popen[bytes] | None = None
 
     def __post_init__(self):
@@ -67,8 +68,9 @@ class Server:
         command = [
             str(self.program), "serve", str(self.model / "base"),
             "--host", "127.0.0.1", "--port", str(self.port), "--served-model-name", JURORS[0],
-            "--max-model-len", "8192", "--max-num-seqs", str(AT_ONCE), "--enforce-eager",
-            "--kv-cache-memory-bytes", str(64 * 2**20), "--disable-uvicorn-access-log",
+            "--max-model-len", str(self.max_tokens), "--max-num-seqs", str(AT_ONCE),
+            "--enforce-eager", "--kv-cache-memory-bytes", str(64 * 2**20),
+            "--disable-uvicorn-access-log",
             "--structured-outputs-config",
             '{"backend":"xgrammar","disable_any_whitespace":true}',
             "--max-logprobs", str(VOCABULARY),

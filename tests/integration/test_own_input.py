@@ -1,8 +1,7 @@
-"""A user's own files: other taxonomies, bad rows, refreshes, personal data, real data."""
+"""A user's own files: other taxonomies, bad rows, refreshes, personal data."""
 
 import gzip
 import json
-from pathlib import Path
 
 import pytest
 import yaml
@@ -12,7 +11,6 @@ from tests.integration import independent
 from tests.integration.conftest import SMALL
 
 pytestmark = pytest.mark.pipeline
-SHARED = Path(__file__).parents[3] / "shared" / "data"
 
 
 def _prompts(count):
@@ -180,18 +178,3 @@ def test_another_profile_cannot_use_the_same_home(make_house, offline):
     result = moved.run("expanded_keywords", check=False)
     assert not result.success
     assert offline.bytes() == before
-
-
-@pytest.mark.shared
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared real data is not beside the project")
-def test_real_data_runs_end_to_end_twice_with_the_same_bytes(make_house):
-    house = make_house(
-        "real_input",
-        posts=[{"name": "reviews", "path": f"{SHARED}/review_corpus.jsonl.gz", "limit": 2000}],
-        real_prompts=[_source(f"{SHARED}/cold_prompts.jsonl.gz", limit=400)],
-        settings=SMALL,
-    )
-    assert house.run().success
-    before, calls = house.bytes(), house.calls()
-    assert house.run().success
-    assert (house.bytes(), house.calls()) == (before, calls)

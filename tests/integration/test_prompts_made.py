@@ -5,7 +5,7 @@ import sqlite3
 
 import pytest
 
-from chillguard import rewriting, schema, taxonomy
+from chillguard import rewriting, rewriting_calls, schema, taxonomy
 from resources.offline.lexicon import SAMPLES
 from tests.integration.conftest import SMALL
 
@@ -56,14 +56,12 @@ def jobs(house):
     """Rows that the methods in force ask the rewriter for."""
     known = taxonomy.from_rows(house.table("taxonomy"))
     config = house.profile.settings.rewriting
-    found = []
-    for row in house.rows("annotated_prompts"):
-        drawn = rewriting.draw(row, known, config)
-        groups = rewriting._calls(
-            [rewriting._by_id()[k] for k in drawn if drawn[k] is None], config
-        )
-        found += [rewriting.Job(row, group).row_id for group in groups]
-    return sorted(found)
+    table, drawn = house.table("annotated_prompts"), []
+    for row in table.to_pylist():
+        texts = rewriting.draw(row, known, config)
+        drawn.append(tuple(rewriting._by_id()[key] for key in texts if texts[key] is None))
+    groups = rewriting_calls.groups(table, drawn, known, config.call_per, config.texts_per_call)
+    return sorted(job.row_id for job in rewriting_calls.jobs(table, groups))
 
 
 def new_calls(house):
@@ -89,14 +87,14 @@ def test_without_a_change_nothing_is_asked(small):
 def test_a_changed_instruction_is_asked_only_for_rows_of_its_method(small, change):
     before = made(small)
     method = next(m for m in rewriting.methods() if m.instruction_zh and m.macro is None)
-    of_method = [job for job in jobs(small) if method.id in job.split("/")[1:]]
+    of_method = [job for job in jobs(small) if method.id in job.split("/")]
     more = {"instruction_zh": f"{method.instruction_zh}语气要客气。"}
     change(m.model_copy(update=more) if m.id == method.id else m for m in rewriting.methods())
     assert 0 < len(of_method) < len(asked(small))
     assert new_calls(small) == of_method
     assert new_calls(small) == []
     assert made(small).keys() == before.keys()
-    per_method = small.profile.settings.rewriting.call_per == "method"
+    per_method = small.profile.settings.rewriting.call_per != "source"
     others = {key for key in before if key[1] != method.id}
     assert not per_method or all(made(small)[key] == before[key] for key in others)
 

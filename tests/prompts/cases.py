@@ -115,6 +115,15 @@ _DRAW = {
 }
 _KIND = {"name_zh": "了解概念", "instruction_zh": "想弄清一个词的意思。"}
 _LAYOUTS = ("json", "delimited")
+_SAFE = {"label": "safe", "macro": None, "texts": ["今天适合散步吗？"]}
+_UNSAFE = {**_SAFE, "label": "unsafe", "macro": TAXONOMY.macro_of["B1"]}
+_REWRITES = {
+    "one": {**_SAFE, "methods": METHODS[:1]},
+    "several": {**_SAFE, "methods": METHODS},
+    "texts": {**_SAFE, "methods": METHODS[:1], "texts": ["今天适合散步吗？", "明天呢？"]},
+    "unsafe_one": {**_UNSAFE, "methods": METHODS[:1]},
+    "unsafe_several": {**_UNSAFE, "methods": METHODS},
+}
 # Per template the values of each of its variants; a template without any has one without a name.
 CASES = {name: {"": values} for name, values in _PLAIN.items()} | {
     "release/card": {
@@ -123,13 +132,9 @@ CASES = {name: {"": values} for name, values in _PLAIN.items()} | {
         "public": {**_LATER, "public": True},
     },
     "rewriting/rewrite": {
-        f"{layout}_{size}": {
-            "methods": METHODS[:count],
-            "text": "今天适合散步吗？",
-            "layout": layout,
-        }
+        f"{layout}_{name}": {**shape, "layout": layout}
         for layout in _LAYOUTS
-        for size, count in (("one", 1), ("several", 2))
+        for name, shape in _REWRITES.items()
     },
     "synthesis/generate": {layout: {**_DRAW, "layout": layout} for layout in _LAYOUTS},
     "synthesis/twin": {layout: {**_DRAW, "kind": _KIND, "layout": layout} for layout in _LAYOUTS},

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 import prompts
 
 VOTE = "labeling/vote"
+_SAFE = {"label": "safe", "macro": None}
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def _forget():
 
 def test_each_block_comes_by_its_name_and_without_outer_blanks():
     method = {"name_zh": "甲", "description_zh": "乙", "instruction_zh": "丁"}
-    values = {"methods": [method], "text": "丙", "layout": "json"}
+    values = {"methods": [method], "texts": ["丙"], "layout": "json", **_SAFE}
     blocks = prompts.render("rewriting/rewrite", values)
     assert list(blocks) == ["system", "user"]
     assert blocks["user"] == "方法 1：甲\n说明：乙丁\n<text>\n丙\n</text>"
@@ -49,7 +50,7 @@ def test_a_value_that_was_not_given_is_an_error(name):
 
 
 def test_a_missing_attribute_of_a_value_is_an_error():
-    values = {"methods": [{"name_zh": "甲"}], "text": "丙", "layout": "json"}
+    values = {"methods": [{"name_zh": "甲"}], "texts": ["丙"], "layout": "json", **_SAFE}
     with pytest.raises(jinja2.UndefinedError, match="description_zh"):
         prompts.render("rewriting/rewrite", values)
 

@@ -20,6 +20,7 @@ from chillguard import (
     labeling,
     release,
     rewriting,
+    rewriting_calls,
     schema,
     synthesis,
     translation,
@@ -27,6 +28,7 @@ from chillguard import (
 from tests.prompts.cases import CASES, DOCUMENT, PREVIEW, RELEASE, TAXONOMY, VARIANTS, values
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
+METHOD_SNAPSHOTS = Path(__file__).parent / "method_snapshots.txt"
 
 
 def _templates(folder):
@@ -80,8 +82,9 @@ def _labeling():
 
 def _rewriting():
     method = next(method for method in rewriting.methods() if method.transform is None)
-    job = rewriting.Job({"prompt_id": "p", "text": "t"}, (method,))
-    list(rewriting.requests([job], rewriting.RewritingConfig()))
+    source = {"prompt_id": "p", "text": "t", "intended_label": "safe", "intended_category": None}
+    job = rewriting_calls.Job((source,), (method,))
+    list(rewriting.requests([job], TAXONOMY, rewriting.RewritingConfig()))
 
 
 def _synthesis():
@@ -114,6 +117,22 @@ def test_a_template_renders_as_its_snapshot(name, variant):
     if os.environ.get("UPDATE_SNAPSHOTS") == "1":
         path.write_text(text, "utf-8")
     assert text == path.read_text("utf-8")
+
+
+def test_every_method_renders_as_its_snapshot():
+    values = {"label": "unsafe", "macro": TAXONOMY.macro_of["B1"], "texts": ["今天适合散步吗？"]}
+    told = [
+        prompts.render(rewriting.TEMPLATE, {**values, "methods": [method], "layout": "json"})[
+            "user"
+        ]
+        for method in rewriting.methods()
+        if method.transform is None
+    ]
+    text = "".join(f"=== {user}\n" for user in told)
+    if os.environ.get("UPDATE_SNAPSHOTS") == "1":
+        METHOD_SNAPSHOTS.write_text(text, "utf-8")
+    assert len(told) > 40
+    assert text == METHOD_SNAPSHOTS.read_text("utf-8")
 
 
 def test_there_is_a_snapshot_per_variant_and_no_other():
@@ -184,7 +203,7 @@ def test_the_linter_refuses_undefined_and_unused_values(source, given, fault):
 _TEXT_VALUES = [
     ("labeling/categorize", "text"),
     ("labeling/vote", "text"),
-    ("rewriting/rewrite", "text"),
+    ("rewriting/rewrite", "texts"),
     ("synthesis/generate", "texts"),
     ("synthesis/twin", "texts"),
     ("translation/translate", "text"),

@@ -50,7 +50,8 @@ def _synthesize(texts, words=("词一", "词二"), kind=None, layout="json"):
 
 
 def _rewrites(methods, text, layout="json"):
-    values = {"methods": methods, "text": text, "layout": layout}
+    given = {"label": "safe", "macro": None, "texts": [text]}
+    values = {"methods": methods, "layout": layout, **given}
     blocks = render(rewriting.TEMPLATE, values)
     answer = writers.rewrite(blocks["system"], blocks["user"])
     return _read(answer, len(methods), layout, "method")
