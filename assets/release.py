@@ -18,6 +18,7 @@ from chillguard import (
     taxonomy,
 )
 from chillguard.settings import Settings
+from prompts import fingerprint
 from resources.audit import AuditSheet
 from resources.files import SourceFiles
 from resources.releases import Releases
@@ -91,6 +92,7 @@ def dataset_card(lineage: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
             "categories": dg.AssetIn("taxonomy"),
             **{name: dg.AssetIn(key) for name, key in names.items()},
         },
+        code_version=fingerprint(card.CARD) + fingerprint(card.REPORT),
     )
     def dataset_card(
         categories: pa.Table,

@@ -2,6 +2,7 @@ import hashlib
 import json
 from pathlib import Path
 
+import dagster as dg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -194,3 +195,18 @@ def test_releases_that_hold_prompts_are_named_with_how_many(releases, ids, holdi
 
 def test_without_a_release_none_holds_a_prompt(releases):
     assert releases.holding(["a"]) == {}
+
+
+@pytest.mark.parametrize("version", ["../out", "/tmp/out", "..", "", "a/b", "a\\b", "v1\0"])
+def test_a_version_never_leads_out_of_the_folder(releases, tmp_path, version):
+    before = sorted(tmp_path.rglob("*"))
+    for use in (
+        lambda: releases.path(version, "train"),
+        lambda: releases.rows(version),
+        lambda: releases.write(version, _sides(), {}),
+    ):
+        with pytest.raises(dg.Failure, match="letters and digits only"):
+            use()
+    assert [path for path in tmp_path.rglob("*") if path.name != "release"] == [
+        path for path in before if path.name != "release"
+    ]
