@@ -33,6 +33,11 @@ public_prompts_refresh = dg.define_asset_job(
     _from("public_prompts"),
     description="The public samples and what depends on them, up to the release.",
 )
+benchmarks_refresh = dg.define_asset_job(
+    "benchmarks_refresh",
+    _from("benchmark_prompts"),
+    description="The evaluation sets and what is decontaminated by them, up to the release.",
+)
 prompts_refresh = dg.define_asset_job(
     "prompts_refresh",
     _PLAN | (_RELEASE - _CORPUS),
@@ -123,6 +128,7 @@ JOBS = (
     refresh,
     real_prompts_refresh,
     public_prompts_refresh,
+    benchmarks_refresh,
     prompts_refresh,
     corpus_refresh,
     plan,

@@ -12,7 +12,13 @@ import dagster as dg
 
 import chillguard
 from chillguard.records import RowSource, SourceConfig
-from pipelines.jobs import prompts_refresh, public_prompts_refresh, real_prompts_refresh, refresh
+from pipelines.jobs import (
+    benchmarks_refresh,
+    prompts_refresh,
+    public_prompts_refresh,
+    real_prompts_refresh,
+    refresh,
+)
 from pipelines.profile import Profile
 from prompts import FOLDER as TEMPLATES
 from resources.files import content_digest, input_files
@@ -35,6 +41,7 @@ def watches(profile: Profile) -> tuple[Watch, ...]:
     return (
         Watch("real_prompt_files", _paths(profile.real_prompts), real_prompts_refresh.name),
         Watch("public_files", _paths(profile.public_prompts), public_prompts_refresh.name),
+        Watch("benchmark_files", _paths(profile.benchmarks), benchmarks_refresh.name),
         Watch(
             "taxonomy_and_keywords",
             _packaged(profile.taxonomy, profile.seed_keywords),

@@ -24,7 +24,13 @@ def test_refresh_is_the_whole_lineage_up_to_the_card(defs):
     assert _selected(defs, "plan") == {"refresh_plan"}
 
 
-REFRESHES = ("refresh", "real_prompts_refresh", "public_prompts_refresh", "prompts_refresh")
+REFRESHES = (
+    "refresh",
+    "real_prompts_refresh",
+    "public_prompts_refresh",
+    "benchmarks_refresh",
+    "prompts_refresh",
+)
 
 
 @pytest.mark.parametrize("name", REFRESHES)

@@ -111,7 +111,7 @@ def test_a_sensor_looks_once_a_minute_runs_its_job_and_is_off_until_switched_on(
 @pytest.fixture
 def own(tmp_path):
     """A profile whose inputs are all files of its own."""
-    for name in ("p.jsonl", "q.jsonl", "t.yaml", "s.yaml"):
+    for name in ("p.jsonl", "q.jsonl", "b.jsonl", "t.yaml", "s.yaml"):
         (tmp_path / name).write_text(name)
     document = {
         "extends": "offline",
@@ -119,6 +119,7 @@ def own(tmp_path):
         "seed_keywords": "s.yaml",
         "real_prompts": [{"name": "own", "path": "p.jsonl"}],
         "public_prompts": [{"name": "own", "path": "q.jsonl"}],
+        "benchmarks": [{"name": "own", "path": "b.jsonl"}],
     }
     (tmp_path / "own.yaml").write_text(yaml.safe_dump(document))
     return profiles.load(str(tmp_path / "own.yaml"))
@@ -137,6 +138,7 @@ def _digests(profile):
     [
         ("p.jsonl", {"real_prompt_files_changed": "real_prompts_refresh"}),
         ("q.jsonl", {"public_files_changed": "public_prompts_refresh"}),
+        ("b.jsonl", {"benchmark_files_changed": "benchmarks_refresh"}),
         ("t.yaml", {"taxonomy_and_keywords_changed": "refresh"}),
         ("s.yaml", {"taxonomy_and_keywords_changed": "refresh"}),
     ],

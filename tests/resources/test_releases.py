@@ -203,7 +203,7 @@ def test_a_version_never_leads_out_of_the_folder(releases, tmp_path, version):
     for use in (
         lambda: releases.path(version, "train"),
         lambda: releases.rows(version),
-        lambda: releases.write(version, _sides(), {}),
+        lambda: releases.write(version, _sides(), {}, {}),
     ):
         with pytest.raises(dg.Failure, match="letters and digits only"):
             use()
