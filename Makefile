@@ -8,13 +8,14 @@
 #   make engine  the real-engine environment: vLLM on CPU, in a cache folder outside the project
 #   make bench   benchmarks, one JSON object per figure (NAME=… for one of tests/benchmarks/)
 #   make drill   kill the engine and the whole lineage at random moments, and compare; JSON reports
+#   make migrate-ledger   copy the ledger to another database (FROM=… TO=…, SQLAlchemy URLs)
 #   make lock    pin the requirements anew after a change of pyproject.toml
 #   make clean   remove outputs and environment
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := run
-.PHONY: run plan trace test check ui engine bench drill lock clean home
+.PHONY: run plan trace migrate-ledger test check ui engine bench drill lock clean home
 
 PYTHON ?= $(or $(shell command -v python3.11),python3)
 PORT ?= 3000
@@ -41,6 +42,9 @@ test: check engine .venv/train
 trace: .venv/core home
 	$(BIN)/python -m pipelines.trace $(PROMPT) $(if $(TEXT),--text)
 
+migrate-ledger: .venv/core home
+	$(BIN)/python -W ignore -m pipelines.migrate_ledger '$(FROM)' '$(TO)'
+
 engine: $(CHILLGUARD_ENGINE)/ready
 
 bench: .venv/dev
@@ -63,6 +67,7 @@ ui: .venv/core home
 lock: .venv/bin/uv
 	$(UV) compile pyproject.toml --generate-hashes --no-header --no-annotate --python-version 3.11 -o requirements/core.txt
 	$(UV) compile pyproject.toml --generate-hashes --no-header --no-annotate --python-version 3.11 --extra dev -o requirements/dev.txt
+	$(UV) compile pyproject.toml --generate-hashes --no-header --no-annotate --python-version 3.11 --extra scale -c requirements/dev.txt -o requirements/scale.txt
 	$(UV) compile pyproject.toml --generate-hashes --no-header --no-annotate --python-version 3.11 --extra train -c requirements/dev.txt --overrides requirements/engine-overrides.txt --no-emit-package torch $(addprefix --find-links ,$(PIP_FIND_LINKS)) -o requirements/train.txt
 
 clean:

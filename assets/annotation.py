@@ -6,6 +6,7 @@ import dagster as dg
 import pyarrow as pa
 
 from assets.metadata import outputs, result, results
+from assets.plan import PLAN
 from chillguard import annotation, labeling, records, taxonomy
 from chillguard.settings import Settings
 from prompts import fingerprint
@@ -22,6 +23,7 @@ _REJECTS = dg.AssetKey(["rejected_rows", "real_prompts"])
     group_name=GROUP,
     outs=outputs({_REAL: "production prompt", _REJECTS: "input row that cannot be used"}),
     ins={"categories": dg.AssetIn("taxonomy")},
+    deps=[PLAN],
     can_subset=True,
 )
 def real_prompts(

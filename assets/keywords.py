@@ -4,6 +4,7 @@ import dagster as dg
 import pyarrow as pa
 
 from assets.metadata import result
+from assets.plan import PLAN
 from chillguard import keywords, taxonomy
 from chillguard.settings import Settings
 from prompts import fingerprint
@@ -14,7 +15,7 @@ from resources.state import State
 GROUP = "keywords"
 
 
-@dg.asset(group_name=GROUP, name="taxonomy")
+@dg.asset(group_name=GROUP, name="taxonomy", deps=[PLAN])
 def taxonomy_asset(taxonomy_file: YamlFile) -> dg.MaterializeResult[pa.Table]:
     """One row per category: the risk taxonomy, macro and micro, with labels and definitions."""
     return result(taxonomy.rows(taxonomy.parse(taxonomy_file.load(), taxonomy_file.path)))

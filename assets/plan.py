@@ -17,6 +17,11 @@ from resources.state import State
 from resources.tables import Tables
 from resources.translation import Translator
 
+# What has no other upstream depends on it, so that a run that plans begins with the plan.
+PLAN = dg.AssetKey("refresh_plan")
+# A plan is no input: a new one makes nothing stale.
+_VERSION = dg.DataVersion("plan")
+
 
 def _earlier(state: State, releases: Releases, tables: Tables) -> dict[str, Any]:
     names = {"index": "post_index", "clean": "clean_prompts", "reviewed": "review_decisions"}
@@ -29,7 +34,7 @@ def _earlier(state: State, releases: Releases, tables: Tables) -> dict[str, Any]
 def refresh_plan(jurors: list[str]) -> dg.AssetsDefinition:
     """The asset `refresh_plan`; it makes a table in the metadata and pays for nothing."""
 
-    @dg.asset(group_name="plan")
+    @dg.asset(key=PLAN, group_name="plan")
     def refresh_plan(
         context: dg.AssetExecutionContext,
         settings: dg.ResourceParam[Settings],
@@ -63,6 +68,6 @@ def refresh_plan(jurors: list[str]) -> dg.AssetsDefinition:
         planner = Planner(llm)
         metadata = plan_metadata(planner.stages(plan.dry_run(inputs, settings, planner.ask_for)))
         context.log.info(f"refresh plan\n{metadata['plan'].value}")
-        return dg.MaterializeResult(metadata=metadata)
+        return dg.MaterializeResult(metadata=metadata, data_version=_VERSION)
 
     return refresh_plan

@@ -6,6 +6,7 @@ import dagster as dg
 import pyarrow as pa
 
 from assets.metadata import outputs, paths, result, results
+from assets.plan import PLAN
 from chillguard import (
     audit,
     card,
@@ -18,6 +19,7 @@ from chillguard import (
     taxonomy,
 )
 from chillguard.settings import Settings
+from prompts import fingerprint
 from resources.audit import AuditSheet
 from resources.files import SourceFiles
 from resources.releases import Releases
@@ -41,6 +43,7 @@ _REJECTS = dg.AssetKey(["rejected_rows", "benchmark_prompts"])
     outs=outputs(
         {_BENCHMARKS: "prompt of an evaluation set", _REJECTS: "input row that cannot be used"}
     ),
+    deps=[PLAN],
     can_subset=True,
 )
 def benchmark_prompts(
@@ -84,10 +87,12 @@ def split_sets(
 def dataset_card(lineage: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
     """The asset `dataset_card`; `lineage` are the tables that its funnel adds up."""
     names = {"__".join(key.path): key for key in lineage}
+    inputs = {name: dg.AssetIn(key) for name, key in names.items()}
 
     @dg.asset(
         group_name=GROUP,
-        ins={"categories": dg.AssetIn("taxonomy"), **{n: dg.AssetIn(k) for n, k in names.items()}},
+        ins={"categories": dg.AssetIn("taxonomy"), **inputs},
+        code_version=fingerprint(card.CARD) + fingerprint(card.REPORT),
     )
     def dataset_card(
         categories: pa.Table,

@@ -6,6 +6,7 @@ import dagster as dg
 import pyarrow as pa
 
 from assets.metadata import outputs, result, results
+from assets.plan import PLAN
 from chillguard import annotation, records, rewriting, translation
 from chillguard.settings import Settings
 from prompts import fingerprint
@@ -24,6 +25,7 @@ _REJECTS = dg.AssetKey(["rejected_rows", "public_prompts"])
     outs=outputs(
         {_PUBLIC: "external sample, Train only", _REJECTS: "input row that cannot be used"}
     ),
+    deps=[PLAN],
     can_subset=True,
 )
 def public_prompts(

@@ -24,6 +24,7 @@ from resources.files import SourceFiles, YamlFile
 from resources.ledger import Ledger
 from resources.llm import LanguageModels, ModelRole
 from resources.model_server import ModelServer
+from resources.notifier import Notifier
 from resources.offline.models import HashedEmbedder, PhrasebookTranslator
 from resources.publishing import Publishing
 from resources.qdrant_store import QdrantStore
@@ -64,6 +65,9 @@ def resources(profile: Profile, home: Path, jurors: list[str]) -> dict[str, Any]
         "takedown": Takedown(ledger=ledger, crawl_store=crawl_store, **kept),
         "translator": _translator(profile.translator),
         "llm": _models(profile, roles, ledger),
+        "notifier": Notifier(
+            webhook=_value(profile.webhook) if is_set(profile.webhook.env) else None
+        ),
         "provenance": Provenance(
             profile=profile.name,
             models={name: f"{role.model}@{role.revision}" for name, role in roles.items()},

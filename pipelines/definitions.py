@@ -21,9 +21,10 @@ from assets import checks as asset_checks
 from chillguard import schema
 from pipelines import binding
 from pipelines import profile as profiles
+from pipelines.hooks import watched
 from pipelines.jobs import JOBS
 from pipelines.schedules import SCHEDULES
-from pipelines.sensors import real_prompt_files_changed
+from pipelines.sensors import sensors
 
 _EXECUTORS = {
     "in_process": dg.in_process_executor,
@@ -74,15 +75,18 @@ def build(profile: profiles.Profile, home: Path) -> dg.Definitions:
     ]
     keys = [key for asset in assets for key in asset.keys]
     return dg.Definitions(
-        assets=[*assets, plan.refresh_plan(jurors)],
+        assets=[watched(asset) for asset in (*assets, plan.refresh_plan(jurors))],
         asset_checks=[
-            *(asset_checks.schema_check(key) for key in keys),
-            asset_checks.funnel_check(lineage),
-            *asset_checks.RELEASE_CHECKS,
+            watched(check)
+            for check in (
+                *(asset_checks.schema_check(key) for key in keys),
+                asset_checks.funnel_check(lineage),
+                *asset_checks.RELEASE_CHECKS,
+            )
         ],
         jobs=JOBS,
         schedules=SCHEDULES,
-        sensors=[real_prompt_files_changed([s.path for s in profile.real_prompts])],
+        sensors=sensors(profile),
         resources=binding.resources(profile, home, jurors),
         executor=_EXECUTORS[profile.executor],
         loggers={"console": dg.colored_console_logger.configured({"log_level": "INFO"})},

@@ -2,20 +2,51 @@
 
 import dagster as dg
 
+from pipelines.hooks import tell_of_failure
 from resources.llm import LanguageModels
 from resources.publishing import Publishing
 from resources.takedown import Takedown
 
 _PLAN = dg.AssetSelection.assets("refresh_plan")
+_RELEASE = dg.AssetSelection.assets("dataset_card").upstream()
+_CORPUS = dg.AssetSelection.groups("crawl", "embedding")
+
+
+def _from(root: str) -> dg.AssetSelection:
+    """A refresh from one input on: the plan, the input with its rejected rows, its descendants."""
+    read = dg.AssetSelection.assets(root, ["rejected_rows", root])
+    return _PLAN | read | (dg.AssetSelection.assets(root).downstream() & _RELEASE)
+
+
 refresh = dg.define_asset_job(
     "refresh",
-    dg.AssetSelection.all() - _PLAN,
-    description="The whole lineage, from taxonomy to release.",
+    _PLAN | _RELEASE,
+    description="The whole lineage, from taxonomy to release; begins with the plan.",
 )
 real_prompts_refresh = dg.define_asset_job(
     "real_prompts_refresh",
-    dg.AssetSelection.assets("real_prompts").downstream(),
-    description="Everything that depends on the real prompts; run by the sensor on their files.",
+    _from("real_prompts"),
+    description="The real prompts and what depends on them, up to the release; nothing is crawled.",
+)
+public_prompts_refresh = dg.define_asset_job(
+    "public_prompts_refresh",
+    _from("public_prompts"),
+    description="The public samples and what depends on them, up to the release.",
+)
+benchmarks_refresh = dg.define_asset_job(
+    "benchmarks_refresh",
+    _from("benchmark_prompts"),
+    description="The evaluation sets and what is decontaminated by them, up to the release.",
+)
+prompts_refresh = dg.define_asset_job(
+    "prompts_refresh",
+    _PLAN | (_RELEASE - _CORPUS),
+    description="The lineage without crawl and index: asks anew what a changed template changed.",
+)
+corpus_refresh = dg.define_asset_job(
+    "corpus_refresh",
+    _CORPUS,
+    description="New posts of all sources, and their vectors; asks no model role.",
 )
 plan = dg.define_asset_job(
     "plan", _PLAN, description="What a refresh would ask and cost; pays for nothing."
@@ -35,7 +66,10 @@ def redrive(context: dg.OpExecutionContext, config: Redrive, llm: LanguageModels
     context.log.info(f"{count:,} quarantined calls will be asked again by the next run")
 
 
-@dg.job(description="After a fix: the next refresh asks quarantined calls again.")
+@dg.job(
+    description="After a fix: the next refresh asks quarantined calls again.",
+    hooks={tell_of_failure("redrive_quarantine")},
+)
 def redrive_quarantine() -> None:
     """One step; follow it with `refresh`."""
     redrive()
@@ -56,7 +90,8 @@ def take_down(context: dg.OpExecutionContext, config: Removal, takedown: Takedow
 
 
 @dg.job(
-    description="Removes a post and what was made from it; the next refresh releases without it."
+    description="Removes a post and what was made from it; the next refresh releases without it.",
+    hooks={tell_of_failure("post_takedown")},
 )
 def post_takedown() -> None:
     """One step; follow it with `refresh`."""
@@ -80,10 +115,24 @@ def publish_release(
     context.add_output_metadata({"folder": dg.MetadataValue.path(str(folder))})
 
 
-@dg.job(description="Publishes a release that an approval file names; nothing is sent anywhere.")
+@dg.job(
+    description="Publishes a release that an approval file names; nothing is sent anywhere.",
+    hooks={tell_of_failure("publish")},
+)
 def publish() -> None:
     """One step; it reads the release, never the lineage."""
     publish_release()
 
 
-JOBS = (refresh, real_prompts_refresh, plan, redrive_quarantine, post_takedown, publish)
+JOBS = (
+    refresh,
+    real_prompts_refresh,
+    public_prompts_refresh,
+    benchmarks_refresh,
+    prompts_refresh,
+    corpus_refresh,
+    plan,
+    redrive_quarantine,
+    post_takedown,
+    publish,
+)

@@ -65,6 +65,7 @@ class Profile(Part):
     roles: dict[str, Role]
     jurors: list[Role]
     ledger: str | FromEnvironment | None = None
+    webhook: FromEnvironment = FromEnvironment(env="CHILLGUARD_WEBHOOK_URL")
     prices: Path | None = None
     budgets: dict[str, Budget] = {}
     audit_decisions: Path | None = None

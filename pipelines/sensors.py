@@ -1,36 +1,101 @@
-"""Sensors: what in the outside world starts a run."""
+"""Sensors: which files, when they change, start which run.
 
-from collections.abc import Sequence
+One row of `watches` per kind of input. A sensor looks at content, not at times, so that a file
+that is only touched starts nothing.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
 
-from pipelines.jobs import real_prompts_refresh
-from resources.files import content_digest
+import chillguard
+from chillguard.records import RowSource, SourceConfig
+from pipelines.jobs import (
+    benchmarks_refresh,
+    prompts_refresh,
+    public_prompts_refresh,
+    real_prompts_refresh,
+    refresh,
+)
+from pipelines.profile import Profile
+from prompts import FOLDER as TEMPLATES
+from resources.files import content_digest, input_files
 
 _EVERY_S = 60
+_PACKAGED = Path(chillguard.__file__).parent / "data"
 
 
-def real_prompt_files_changed(paths: Sequence[Path]) -> dg.SensorDefinition:
-    """A run of `real_prompts` and its descendants when a file is new or its content changed."""
+@dataclass(frozen=True)
+class Watch:
+    """Files, or folders of files, and the job that a change of their content starts."""
+
+    name: str
+    paths: tuple[Path, ...]
+    job: str
+
+
+def watches(profile: Profile) -> tuple[Watch, ...]:
+    """What is watched in a deployment: a kind of input, where it lies, what it starts."""
+    return (
+        Watch("real_prompt_files", _paths(profile.real_prompts), real_prompts_refresh.name),
+        Watch("public_files", _paths(profile.public_prompts), public_prompts_refresh.name),
+        Watch("benchmark_files", _paths(profile.benchmarks), benchmarks_refresh.name),
+        Watch(
+            "taxonomy_and_keywords",
+            _packaged(profile.taxonomy, profile.seed_keywords),
+            refresh.name,
+        ),
+        Watch("templates", (TEMPLATES,), prompts_refresh.name),
+    )
+
+
+def sensors(profile: Profile) -> list[dg.SensorDefinition]:
+    """A sensor per kind of input that the profile has."""
+    return [changed(watch) for watch in watches(profile) if watch.paths]
+
+
+def changed(watch: Watch) -> dg.SensorDefinition:
+    """A run of the watch's job when a file of it is new, gone or of other content."""
 
     @dg.sensor(
-        name="real_prompt_files_changed",
-        job=real_prompts_refresh,
+        name=f"{watch.name}_changed",
+        job_name=watch.job,
         minimum_interval_seconds=_EVERY_S,
-        description="Watches the content of the configured real-prompt files.",
+        description=f"Starts `{watch.job}` when the content of {watch.name} changes.",
     )
     def sense(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        missing = [str(path) for path in paths if not path.is_file()]
+        missing = [str(path) for path in watch.paths if not path.exists()]
         if missing:
             return dg.SkipReason(f"file {missing[0]} does not exist")
-        version = content_digest(paths)
+        files = list(_files(watch))
+        if not files:
+            return dg.SkipReason(f"folder {watch.paths[0]} holds no file yet")
+        version = content_digest(files)
         changes, _, last = (context.cursor or "0:").partition(":")
         if version == last:
             return dg.SkipReason("no file changed")
         # Numbered, so that a change back to an earlier content is a run of its own.
         cursor = f"{int(changes) + 1}:{version}"
-        request = dg.RunRequest(run_key=cursor, tags={"chillguard/real_prompts": version})
+        request = dg.RunRequest(run_key=cursor, tags={f"chillguard/{watch.name}": version})
         return dg.SensorResult([request], cursor=cursor)
 
     return sense
+
+
+def _files(watch: Watch) -> Iterator[Path]:
+    for path in watch.paths:
+        if path == TEMPLATES:
+            yield from sorted(path.rglob("*.jinja"))
+        else:
+            yield from input_files(path)
+
+
+def _paths(sources: Sequence[RowSource]) -> tuple[Path, ...]:
+    return tuple(source.path for source in sources if isinstance(source, SourceConfig))
+
+
+def _packaged(*paths: str) -> tuple[Path, ...]:
+    names = [(path, path.removeprefix("packaged:")) for path in paths]
+    return tuple(Path(path) if name == path else _PACKAGED / name for path, name in names)

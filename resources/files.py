@@ -6,6 +6,7 @@ Opens and decodes; what is a good row is `chillguard.records`.
 import csv
 import gzip
 import hashlib
+import io
 import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -23,6 +24,8 @@ from chillguard import records, taxonomy
 from resources.hub import hub_rows, need_columns
 
 _MAX_FIELD = 1 << 24
+# JSON lines of prompts pack to a tenth; gzip packs zeros to a thousandth.
+_MAX_RATIO = 200
 _SOURCE: TypeAdapter[records.SourceConfig | records.HubConfig] = TypeAdapter(records.AnySource)
 
 
@@ -71,9 +74,7 @@ def parsed_rows(source: records.SourceConfig) -> Iterator[records.Parsed]:
 
 
 def _paths(source: records.SourceConfig) -> list[Path]:
-    found = [source.path]
-    if source.path.is_dir():
-        found = sorted(p for p in source.path.rglob("*") if p.is_file() and _reader(p))
+    found = input_files(source.path)
     read = [path for path in found if source.admits(path.name)]
     if not read:
         raise dg.Failure(
@@ -81,6 +82,30 @@ def _paths(source: records.SourceConfig) -> list[Path]:
             f"left out by `exclude_files` {source.exclude_files}"
         )
     return read
+
+
+def input_files(path: Path) -> list[Path]:
+    """A file, or the files of a folder that can be read, by name; hidden ones are left alone.
+
+    Raises `dg.Failure` for a link that leads out of the folder.
+    """
+    if not path.is_dir():
+        return [path]
+    found = sorted(
+        one
+        for one in path.rglob("*")
+        if one.is_file() and _reader(one) and not _is_hidden(one.relative_to(path))
+    )
+    for one in found:
+        if not one.resolve().is_relative_to(path.resolve()):
+            raise dg.Failure(
+                f"file {one} is a link that leads out of its folder; put the file itself there"
+            )
+    return found
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
 
 
 def _reader(path: Path) -> "_Reader | None":
@@ -123,11 +148,32 @@ def _json(path: Path, source: records.SourceConfig) -> Iterator[records.Parsed]:
 
 
 def _jsonl(path: Path, source: records.SourceConfig) -> Iterator[records.Parsed]:
+    packed = path.stat().st_size
     opened = gzip.open if path.suffix == ".gz" else open
-    with opened(path, "rb") as lines:
-        for number, line in enumerate(lines, 1):
-            if line.strip():
+    with opened(path, "rb") as file:
+        for number, line in enumerate(_lines(file, packed), 1):
+            if line is None:
+                yield records.Parsed(number, {}, f"longer than {_MAX_FIELD >> 10} KiB")
+            elif line.strip():
                 yield _decoded(number, line)
+
+
+def _lines(file: io.BufferedIOBase, packed: int) -> Iterator[bytes | None]:
+    """Lines, None for one that is too long, of which no more than a part is held.
+
+    Raises `OSError` when the file unpacks to far more than texts do.
+    """
+    allowed, cut = max(_MAX_FIELD << 2, packed * _MAX_RATIO), False
+    while part := file.readline(_MAX_FIELD):
+        allowed -= len(part)
+        if allowed < 0:
+            raise OSError(f"it unpacks to more than {_MAX_RATIO} times its size, as no text does")
+        ends = part.endswith(b"\n") or len(part) < _MAX_FIELD
+        if ends:
+            yield None if cut else part
+        cut = not ends
+    if cut:
+        yield None
 
 
 def _decoded(number: int, line: bytes) -> records.Parsed:

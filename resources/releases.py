@@ -86,14 +86,14 @@ class Releases(dg.ConfigurableResource):
                 yield pq.read_table(self.path(version, side), columns=list(columns))
 
     def path(self, version: str, side: str) -> Path:
-        """Where a side of a release is."""
-        return self._root() / version / f"{side}.parquet"
+        """Where a side of a release is. Raises `dg.Failure` for a version that is no plain name."""
+        return self._place(version) / f"{side}.parquet"
 
     def write(
         self, version: str, sides: Mapping[str, pa.Table], sealed: Files, documents: Files
     ) -> Path:
         """Write a release, or only refresh the documents of one that is there; returns it."""
-        target = self._root() / version
+        target = self._place(version)
         if not (target / _MANIFEST).exists():
             draft = self._root() / f".{version}.{os.getpid()}"
             shutil.rmtree(draft, ignore_errors=True)
@@ -116,6 +116,11 @@ class Releases(dg.ConfigurableResource):
             draft.replace(target)
         write_files(target, documents)
         return target
+
+    def _place(self, version: str) -> Path:
+        if not (version.isascii() and version.isalnum()):
+            raise dg.Failure(f"release version {version!r} is none: it has letters and digits only")
+        return self._root() / version
 
     def _root(self) -> Path:
         root = Path(self.folder)

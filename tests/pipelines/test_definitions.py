@@ -2,7 +2,8 @@ import dagster as dg
 import pytest
 import yaml
 
-from chillguard import schema
+import prompts
+from chillguard import rewriting, schema
 from pipelines import definitions
 from pipelines import profile as profiles
 from resources.llm import LanguageModels
@@ -63,7 +64,8 @@ def test_every_shipped_profile_builds_without_its_environment(build, name, tmp_p
 def test_jobs_schedule_and_sensor_are_there_in_every_profile(build, name):
     defs = build(name)
     names = {job.name for job in defs.resolve_all_job_defs()}
-    assert {"refresh", "real_prompts_refresh"} <= names
+    assert {"refresh", "real_prompts_refresh", "prompts_refresh", "corpus_refresh"} <= names
+    assert defs.resolve_schedule_def("monthly_crawl").job_name == "corpus_refresh"
     assert defs.resolve_schedule_def("quarterly_release").job_name == "refresh"
     sensor = defs.resolve_sensor_def("real_prompt_files_changed")
     assert sensor.job_name == "real_prompts_refresh"
@@ -206,3 +208,61 @@ def test_every_asset_says_what_one_row_is(build):
     for key, spec in _keys(build("offline")).items():
         assert spec.description.startswith("One row per "), key
         assert key.split("/")[0] in {*schema.TABLES, "refresh_plan"}
+
+
+def test_the_failure_of_every_step_is_told(build):
+    defs = build("offline")
+    for asset in [*defs.assets, *defs.asset_checks]:
+        [hook] = asset.hook_defs
+        assert hook.required_resource_keys == {"notifier"}
+    for name in ("redrive_quarantine", "post_takedown", "publish"):
+        assert len(defs.resolve_job_def(name).hook_defs) == 1
+
+
+@pytest.mark.parametrize("url", [None, "https://hooks.example/T0/quite-secret"])
+def test_the_webhook_is_named_by_the_environment(build, monkeypatch, url):
+    monkeypatch.delenv("CHILLGUARD_WEBHOOK_URL", raising=False)
+    if url:
+        monkeypatch.setenv("CHILLGUARD_WEBHOOK_URL", url)
+    webhook = build("offline").resources["notifier"].webhook
+    assert (webhook is None) is (url is None)
+    assert url is None or isinstance(webhook, dg.EnvVar)
+    assert "quite-secret" not in repr(webhook)
+
+
+TEMPLATES = {
+    "keywords/expand": {"expanded_keywords"},
+    "synthesis/generate": {"synthesized_prompts"},
+    "synthesis/twin": {"synthesized_prompts"},
+    "labeling/vote": {"annotated_prompts", "jury_votes", "labeled_prompts"},
+    "labeling/categorize": {"annotated_prompts", "labeled_prompts"},
+    "translation/translate": {"candidate_prompts"},
+    "release/card": {"dataset_card"},
+    "release/report.html": {"dataset_card"},
+}
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_an_edited_template_is_another_code_version_of_what_uses_it(build, template):
+    digest = prompts.fingerprint(template)
+    found = {
+        key.split("/")[0]
+        for key, spec in _keys(build("offline")).items()
+        if digest in (spec.code_version or "")
+    }
+    assert found == TEMPLATES[template]
+
+
+def test_every_template_is_in_the_code_version_of_an_asset():
+    folder = prompts.FOLDER
+    there = {
+        str(path.relative_to(folder)).removesuffix(".jinja") for path in folder.rglob("*.jinja")
+    }
+    # The version of the rewrites digests its template with the methods.
+    assert there == TEMPLATES.keys() | {"rewriting/rewrite"}
+
+
+def test_the_rewrites_have_another_code_version_once_their_template_is_edited(monkeypatch):
+    before = rewriting.version()
+    monkeypatch.setattr(rewriting, "fingerprint", lambda name: "edited")
+    assert rewriting.version() != before

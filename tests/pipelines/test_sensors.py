@@ -1,7 +1,10 @@
 import dagster as dg
 import pytest
+import yaml
 
-from pipelines.sensors import real_prompt_files_changed
+from pipelines import definitions, sensors
+from pipelines import profile as profiles
+from pipelines.jobs import real_prompts_refresh
 from resources.files import content_digest
 
 
@@ -13,10 +16,14 @@ def paths(tmp_path):
     return found
 
 
+def _sensor(paths):
+    return sensors.changed(sensors.Watch("real_prompt_files", paths, real_prompts_refresh.name))
+
+
 def _tick(paths, cursor=None):
     with dg.DagsterInstance.ephemeral() as instance:
         context = dg.build_sensor_context(instance=instance, cursor=cursor)
-        return real_prompt_files_changed(paths)(context)
+        return _sensor(paths)(context)
 
 
 def test_the_first_tick_asks_for_a_run(paths):
@@ -24,7 +31,7 @@ def test_the_first_tick_asks_for_a_run(paths):
     [request] = result.run_requests
     assert result.cursor == f"1:{content_digest(paths)}"
     assert request.run_key == result.cursor
-    assert request.tags["chillguard/real_prompts"] == content_digest(paths)
+    assert request.tags["chillguard/real_prompt_files"] == content_digest(paths)
 
 
 def test_a_change_back_is_a_run_of_its_own(paths):
@@ -75,8 +82,102 @@ def test_a_file_that_comes_later_asks_for_a_run(paths):
     assert len(_tick(paths).run_requests) == 1
 
 
-def test_the_sensor_looks_once_a_minute_and_runs_its_job(paths):
-    sensor = real_prompt_files_changed(paths)
+def test_a_file_that_is_dropped_into_a_watched_folder_asks_for_a_run(paths, tmp_path):
+    first = _tick([tmp_path])
+    draft = tmp_path / ".three.jsonl"
+    draft.write_text("half")
+    assert isinstance(_tick([tmp_path], first.cursor), dg.SkipReason)
+    draft.rename(tmp_path / "three.jsonl")
+    second = _tick([tmp_path], first.cursor)
+    assert len(second.run_requests) == 1
+    paths[0].unlink()
+    assert len(_tick([tmp_path], second.cursor).run_requests) == 1
+
+
+def test_an_empty_folder_asks_for_nothing(tmp_path):
+    result = _tick([tmp_path])
+    assert isinstance(result, dg.SkipReason)
+    assert result.skip_message == f"folder {tmp_path} holds no file yet"
+
+
+def test_a_sensor_looks_once_a_minute_runs_its_job_and_is_off_until_switched_on(paths):
+    sensor = _sensor(paths)
     assert sensor.name == "real_prompt_files_changed"
     assert sensor.minimum_interval_seconds == 60
     assert sensor.job_name == "real_prompts_refresh"
+    assert sensor.default_status is dg.DefaultSensorStatus.STOPPED
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A profile whose inputs are all files of its own."""
+    for name in ("p.jsonl", "q.jsonl", "b.jsonl", "t.yaml", "s.yaml"):
+        (tmp_path / name).write_text(name)
+    document = {
+        "extends": "offline",
+        "taxonomy": "t.yaml",
+        "seed_keywords": "s.yaml",
+        "real_prompts": [{"name": "own", "path": "p.jsonl"}],
+        "public_prompts": [{"name": "own", "path": "q.jsonl"}],
+        "benchmarks": [{"name": "own", "path": "b.jsonl"}],
+    }
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(document))
+    return profiles.load(str(tmp_path / "own.yaml"))
+
+
+def _digests(profile):
+    found = {}
+    for sensor in sensors.sensors(profile):
+        with dg.DagsterInstance.ephemeral() as instance:
+            found[sensor.name] = sensor(dg.build_sensor_context(instance=instance)).cursor
+    return found
+
+
+@pytest.mark.parametrize(
+    ("changed", "starts"),
+    [
+        ("p.jsonl", {"real_prompt_files_changed": "real_prompts_refresh"}),
+        ("q.jsonl", {"public_files_changed": "public_prompts_refresh"}),
+        ("b.jsonl", {"benchmark_files_changed": "benchmarks_refresh"}),
+        ("t.yaml", {"taxonomy_and_keywords_changed": "refresh"}),
+        ("s.yaml", {"taxonomy_and_keywords_changed": "refresh"}),
+    ],
+)
+def test_a_changed_input_starts_one_job_and_no_other(own, tmp_path, changed, starts):
+    before = _digests(own)
+    (tmp_path / changed).write_text("new")
+    after = _digests(own)
+    jobs = {sensor.name: sensor.job_name for sensor in sensors.sensors(own)}
+    assert {name: jobs[name] for name in after if after[name] != before[name]} == starts
+
+
+def test_a_changed_template_asks_anew_without_a_crawl(own, tmp_path, monkeypatch):
+    (tmp_path / "labeling").mkdir()
+    template = tmp_path / "labeling" / "vote.jinja"
+    template.write_text("one")
+    monkeypatch.setattr(sensors, "TEMPLATES", tmp_path)
+    before = _digests(own)
+    template.write_text("two")
+    after = _digests(own)
+    assert {name for name in after if after[name] != before[name]} == {"templates_changed"}
+    [sensor] = [one for one in sensors.sensors(own) if one.name == "templates_changed"]
+    assert sensor.job_name == "prompts_refresh"
+
+
+def test_what_ships_is_watched_where_it_lies():
+    profile = profiles.load("offline")
+    for watch in sensors.watches(profile):
+        assert all(path.exists() for path in watch.paths), watch.name
+
+
+def test_a_profile_without_public_files_has_no_sensor_on_them(own):
+    bare = own.model_copy(update={"public_prompts": []})
+    assert "public_files_changed" not in {sensor.name for sensor in sensors.sensors(bare)}
+
+
+def test_every_sensor_is_in_the_code_location(own, tmp_path):
+    defs = definitions.build(own, tmp_path / "home")
+    dg.Definitions.validate_loadable(defs)
+    assert {sensor.name for sensor in defs.sensors} == {
+        sensor.name for sensor in sensors.sensors(own)
+    }

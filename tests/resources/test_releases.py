@@ -2,6 +2,7 @@ import hashlib
 import json
 from pathlib import Path
 
+import dagster as dg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -202,3 +203,18 @@ def test_a_version_has_its_number_before_and_after_it_is_written(releases):
     assert (releases.number("v1"), releases.number("v2")) == (1, 2)
     releases.write("v2", _sides(("c",)), {}, DOCUMENTS)
     assert (releases.number("v1"), releases.number("v2"), releases.number("v3")) == (1, 2, 3)
+
+
+@pytest.mark.parametrize("version", ["../out", "/tmp/out", "..", "", "a/b", "a\\b", "v1\0"])
+def test_a_version_never_leads_out_of_the_folder(releases, tmp_path, version):
+    before = sorted(tmp_path.rglob("*"))
+    for use in (
+        lambda: releases.path(version, "train"),
+        lambda: releases.rows(version),
+        lambda: releases.write(version, _sides(), {}, {}),
+    ):
+        with pytest.raises(dg.Failure, match="letters and digits only"):
+            use()
+    assert [path for path in tmp_path.rglob("*") if path.name != "release"] == [
+        path for path in before if path.name != "release"
+    ]
