@@ -6,6 +6,7 @@ import dagster as dg
 import pyarrow as pa
 
 from assets.metadata import outputs, result, results, sections
+from assets.plan import PLAN
 from chillguard import (
     anchors,
     jury_quality,
@@ -39,6 +40,7 @@ def _votes(jurors: Sequence[str]) -> dict[str, dg.AssetIn]:
     group_name=GROUP,
     outs=outputs({_DECISIONS: "decision of a reviewer", _REJECTS: "input row that is no decision"}),
     ins={"categories": dg.AssetIn("taxonomy"), "clean_prompts": dg.AssetIn("clean_prompts")},
+    deps=[PLAN],
     can_subset=True,
 )
 def review_decisions(

@@ -38,6 +38,11 @@ benchmarks_refresh = dg.define_asset_job(
     _from("benchmark_prompts"),
     description="The evaluation sets and what is decontaminated by them, up to the release.",
 )
+reviews_refresh = dg.define_asset_job(
+    "reviews_refresh",
+    _from("review_decisions"),
+    description="The decisions of reviewers and what they override, up to the release.",
+)
 prompts_refresh = dg.define_asset_job(
     "prompts_refresh",
     _PLAN | (_RELEASE - _CORPUS),
@@ -129,6 +134,7 @@ JOBS = (
     real_prompts_refresh,
     public_prompts_refresh,
     benchmarks_refresh,
+    reviews_refresh,
     prompts_refresh,
     corpus_refresh,
     plan,

@@ -18,6 +18,7 @@ from pipelines.jobs import (
     public_prompts_refresh,
     real_prompts_refresh,
     refresh,
+    reviews_refresh,
 )
 from pipelines.profile import Profile
 from prompts import FOLDER as TEMPLATES
@@ -48,6 +49,11 @@ def watches(profile: Profile) -> tuple[Watch, ...]:
             refresh.name,
         ),
         Watch("templates", (TEMPLATES,), prompts_refresh.name),
+        Watch(
+            "review_decisions",
+            _packaged(*filter(None, [profile.review_decisions])),
+            reviews_refresh.name,
+        ),
     )
 
 

@@ -234,7 +234,7 @@ TEMPLATES = {
     "keywords/expand": {"expanded_keywords"},
     "synthesis/generate": {"synthesized_prompts"},
     "synthesis/twin": {"synthesized_prompts"},
-    "labeling/vote": {"annotated_prompts", "jury_votes", "labeled_prompts"},
+    "labeling/vote": {"anchor_votes", "annotated_prompts", "jury_votes", "labeled_prompts"},
     "labeling/categorize": {"annotated_prompts", "labeled_prompts"},
     "translation/translate": {"candidate_prompts"},
     "release/card": {"dataset_card"},

@@ -111,7 +111,7 @@ def test_a_sensor_looks_once_a_minute_runs_its_job_and_is_off_until_switched_on(
 @pytest.fixture
 def own(tmp_path):
     """A profile whose inputs are all files of its own."""
-    for name in ("p.jsonl", "q.jsonl", "b.jsonl", "t.yaml", "s.yaml"):
+    for name in ("p.jsonl", "q.jsonl", "b.jsonl", "d.csv", "t.yaml", "s.yaml"):
         (tmp_path / name).write_text(name)
     document = {
         "extends": "offline",
@@ -120,6 +120,7 @@ def own(tmp_path):
         "real_prompts": [{"name": "own", "path": "p.jsonl"}],
         "public_prompts": [{"name": "own", "path": "q.jsonl"}],
         "benchmarks": [{"name": "own", "path": "b.jsonl"}],
+        "review_decisions": "d.csv",
     }
     (tmp_path / "own.yaml").write_text(yaml.safe_dump(document))
     return profiles.load(str(tmp_path / "own.yaml"))
@@ -139,6 +140,7 @@ def _digests(profile):
         ("p.jsonl", {"real_prompt_files_changed": "real_prompts_refresh"}),
         ("q.jsonl", {"public_files_changed": "public_prompts_refresh"}),
         ("b.jsonl", {"benchmark_files_changed": "benchmarks_refresh"}),
+        ("d.csv", {"review_decisions_changed": "reviews_refresh"}),
         ("t.yaml", {"taxonomy_and_keywords_changed": "refresh"}),
         ("s.yaml", {"taxonomy_and_keywords_changed": "refresh"}),
     ],
