@@ -104,6 +104,15 @@ CASES = {name: {"": values} for name, values in _PLAIN.items()} | {
         for layout in _LAYOUTS
         for size, count in (("one", 1), ("several", 2))
     },
+    "training/classify": {
+        form: {
+            "text": "今天适合散步吗？",
+            "label": "unsafe",
+            "micro_category": "B1",
+            "label_format": form,
+        }
+        for form in ("binary", "category")
+    },
     "synthesis/generate": {layout: {**_DRAW, "layout": layout} for layout in _LAYOUTS},
     "synthesis/twin": {layout: {**_DRAW, "kind": _KIND, "layout": layout} for layout in _LAYOUTS},
 }

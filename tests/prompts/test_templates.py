@@ -23,6 +23,7 @@ from chillguard import (
     synthesis,
     translation,
 )
+from chillguard.training import label_format
 from tests.prompts.cases import CASES, DOCUMENT, PREVIEW, RELEASE, TAXONOMY, VARIANTS, values
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
@@ -51,12 +52,12 @@ def passed():
 
     def recorded(name, given, only=()):
         found.setdefault(name, set()).update(given)
-        return {"system": "s", "user": "u", "body": "b"}
+        return {"system": "s", "user": "u", "body": "b", "answer": "a"}
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (keywords, labeling, rewriting, synthesis, translation, card):
+        for module in (keywords, labeling, rewriting, synthesis, translation, card, label_format):
             patch.setattr(module, "render", recorded)
-        for stage in (_keywords, _labeling, _rewriting, _synthesis, _translation, _card):
+        for stage in (_keywords, _labeling, _rewriting, _synthesis, _translation, _card, _training):
             stage()
     return found
 
@@ -99,6 +100,11 @@ def _card():
     names = ("train_set", "test_set", "release_drops")
     tables = {name: schema.TABLES[name].build([]) for name in names}
     card.documents(RELEASE, tables, TAXONOMY, DOCUMENT["provenance"])
+
+
+def _training():
+    form = label_format.LabelFormat("category", ("A1",))
+    list(form.requests([{"prompt_id": "p", "text": "t"}]))
 
 
 def _snapshot(name, variant):
@@ -186,6 +192,7 @@ _TEXT_VALUES = [
     ("rewriting/rewrite", "text"),
     ("synthesis/generate", "texts"),
     ("synthesis/twin", "texts"),
+    ("training/classify", "text"),
     ("translation/translate", "text"),
 ]
 
