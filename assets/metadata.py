@@ -15,6 +15,8 @@ from chillguard.plan import StagePlan
 from resources.progress import Usage
 
 _PREVIEW_ROWS = 5
+_SHOWN_STEPS = 50
+_CURVES = ("loss", "beta", "alpha")
 _PICTURED = {"label": "rows per label", "intended_label": "rows per intended label"}
 _CATEGORIES = {"micro_category": "rows per category", "intended_category": "rows per intended one"}
 
@@ -117,6 +119,26 @@ def spent(usage: Usage | None) -> dict[str, Any]:
         "errors_by_kind": usage.errors,
     }
     return found | {name: _table(tally, "reason") for name, tally in tables.items() if tally}
+
+
+def learned(
+    metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]], model: Path
+) -> dict[str, Any]:
+    """A training job: metrics, every logged step as a table, curves, where the model is."""
+    found: dict[str, Any] = {"model": dg.MetadataValue.path(str(model)), "metrics": dict(metrics)}
+    names = list(dict.fromkeys(name for step in history for name in step))
+    lines = [" | ".join(str(step.get(name, "")) for name in names) for step in _thinned(history)]
+    head = [" | ".join(names), "|".join("---" for _ in names)]
+    found["history"] = dg.MetadataValue.md("\n".join([*head, *lines]))
+    for name in _CURVES:
+        points = [(step["step"], step[name]) for step in history if {"step", name} <= step.keys()]
+        if points:
+            found[f"{name}_curve"] = _image(plots.curve(points, name))
+    return found
+
+
+def _thinned(history: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    return history[:: max(1, -(-len(history) // _SHOWN_STEPS))]
 
 
 def plan_metadata(stages: Sequence[StagePlan]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Pictures of counts, as PNG bytes.
+"""Pictures of counts and curves, as PNG bytes.
 
 No Chinese font is assumed: a name that is not ASCII is shown by its place, `#1` being the first.
 """
@@ -40,6 +40,16 @@ def funnel(names: Sequence[str], kept: Sequence[int], dropped: Sequence[int]) ->
     axes.legend(fontsize=7)
     axes.tick_params(labelsize=7)
     axes.set_title("rows per stage", fontsize=9)
+    return _png(figure)
+
+
+def curve(points: Sequence[tuple[float, float]], title: str) -> bytes:
+    """One line through (step, value) points."""
+    figure, axes = _figure(5.0)
+    axes.plot([step for step, _ in points], [value for _, value in points])
+    axes.set_title(title, fontsize=9)
+    axes.set_xlabel("step", fontsize=7)
+    axes.tick_params(labelsize=7)
     return _png(figure)
 
 

@@ -11,7 +11,26 @@ from chillguard.labeling import LabelingConfig
 from chillguard.rewriting import RewritingConfig
 from chillguard.split import SplitConfig
 from chillguard.synthesis import SynthesisConfig
+from chillguard.training.generation import GenerationConfig
+from chillguard.training.pairs import PairsConfig
+from chillguard.training.spec import MdpoConfig, SftConfig
+from chillguard.training.stages import Plan
 from chillguard.translation import TranslationConfig
+
+
+class TrainingConfig(BaseModel):
+    """Co-training (paper section 4.3): generation, pairs, how both models are trained.
+
+    `plan` is `single`, or `curriculum`: real rows in a second stage.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    generation: GenerationConfig = GenerationConfig()
+    pairs: PairsConfig = PairsConfig()
+    plan: Plan = "single"
+    sft: SftConfig = SftConfig()
+    mdpo: MdpoConfig = MdpoConfig()
 
 
 class Settings(BaseModel):
@@ -29,3 +48,4 @@ class Settings(BaseModel):
     labeling: LabelingConfig = LabelingConfig()
     split: SplitConfig = SplitConfig()
     bounds: Bounds = Bounds()
+    training: TrainingConfig = TrainingConfig()

@@ -1,5 +1,6 @@
 """The code location: `dagster ... -m pipelines.definitions` for the active profile."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import dagster as dg
@@ -15,15 +16,17 @@ from assets import (
     release,
     rewriting,
     synthesis,
+    training,
     translation,
 )
 from assets import checks as asset_checks
 from chillguard import schema
-from pipelines import binding
+from pipelines import binding, parts
 from pipelines import profile as profiles
 from pipelines.jobs import JOBS
 from pipelines.schedules import SCHEDULES
 from pipelines.sensors import real_prompt_files_changed
+from resources.launcher import Machine
 
 _EXECUTORS = {
     "in_process": dg.in_process_executor,
@@ -54,13 +57,15 @@ def build(profile: profiles.Profile, home: Path) -> dg.Definitions:
         release.split_sets,
         release.dataset_card(lineage),
     ]
-    keys = [key for asset in assets for key in asset.keys]
+    trained = _training(profile.training, jurors)
+    keys = [key for asset in [*assets, *trained] for key in asset.keys]
     return dg.Definitions(
-        assets=[*assets, plan.refresh_plan(jurors)],
+        assets=[*assets, *trained, plan.refresh_plan(jurors)],
         asset_checks=[
             *(asset_checks.schema_check(key) for key in keys),
             asset_checks.funnel_check(lineage),
             *asset_checks.RELEASE_CHECKS,
+            *asset_checks.generation_checks([key for asset in trained for key in asset.keys]),
         ],
         jobs=JOBS,
         schedules=SCHEDULES,
@@ -69,6 +74,21 @@ def build(profile: profiles.Profile, home: Path) -> dg.Definitions:
         executor=_EXECUTORS[profile.executor],
         loggers={"console": dg.colored_console_logger.configured({"log_level": "INFO"})},
     )
+
+
+def _training(part: parts.Training | None, jurors: list[str]) -> Sequence[dg.AssetsDefinition]:
+    """Assets of co-training, if the profile has it."""
+    if part is None:
+        return ()
+    sizes = {
+        one.name: training.Trainee(
+            one.name, one.model, Machine(**one.machine.model_dump()), tuple(one.iterations)
+        )
+        for one in part.classifiers
+    }
+    machine = Machine(**part.generator.machine.model_dump())
+    generator = training.Trainee("generator", part.generator.model, machine)
+    return training.lineage(sizes.pop(part.loop_size), list(sizes.values()), generator, jurors)
 
 
 def _lineage(sources: list[str], jurors: list[str]) -> list[dg.AssetKey]:

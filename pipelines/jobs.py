@@ -6,14 +6,16 @@ from resources.llm import LanguageModels
 from resources.takedown import Takedown
 
 _PLAN = dg.AssetSelection.assets("refresh_plan")
+# Training runs only when it is asked for.
+_TRAINING = dg.AssetSelection.groups("training")
 refresh = dg.define_asset_job(
     "refresh",
-    dg.AssetSelection.all() - _PLAN,
+    dg.AssetSelection.all() - _PLAN - _TRAINING,
     description="The whole lineage, from taxonomy to release.",
 )
 real_prompts_refresh = dg.define_asset_job(
     "real_prompts_refresh",
-    dg.AssetSelection.assets("real_prompts").downstream(),
+    dg.AssetSelection.assets("real_prompts").downstream() - _TRAINING,
     description="Everything that depends on the real prompts; run by the sensor on their files.",
 )
 plan = dg.define_asset_job(
