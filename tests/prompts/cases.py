@@ -60,6 +60,17 @@ DOCUMENT = {
     "jury": [("juror_1", "n@2", 600, 890, 10)],
     "terms": [("rag", 1500, 0)],
 }
+MODEL = {
+    "release": "0123456789ab",
+    "kind": "sft",
+    "base": "base-model",
+    "stages": 2,
+    "system": "判断是否安全。",
+    "user": "<text>\nPROMPT\n</text>",
+    "answers": ["safe", "unsafe CODE"],
+    "settings": {"learning_rate": 1e-5, "epochs": 1.0},
+    "metrics": {"rows": 12, "loss": 0.25},
+}
 PREVIEW = {
     "prompt_id": "00ff",
     "label": "safe",
@@ -95,6 +106,10 @@ _KIND = {"name_zh": "了解概念", "instruction_zh": "想弄清一个词的意�
 _LAYOUTS = ("json", "delimited")
 # Per template the values of each of its variants; a template without any has one without a name.
 CASES = {name: {"": values} for name, values in _PLAIN.items()} | {
+    "training/card": {
+        "classifier": MODEL,
+        "generator": {**MODEL, "kind": "mdpo", "system": "", "user": "", "answers": []},
+    },
     "rewriting/rewrite": {
         f"{layout}_{size}": {
             "methods": METHODS[:count],

@@ -23,7 +23,8 @@ from chillguard import (
     synthesis,
     translation,
 )
-from chillguard.training import label_format
+from chillguard.training import export, label_format
+from chillguard.training.spec import SftConfig, TrainingSpec
 from tests.prompts.cases import CASES, DOCUMENT, PREVIEW, RELEASE, TAXONOMY, VARIANTS, values
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
@@ -55,7 +56,16 @@ def passed():
         return {"system": "s", "user": "u", "body": "b", "answer": "a"}
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (keywords, labeling, rewriting, synthesis, translation, card, label_format):
+        for module in (
+            keywords,
+            labeling,
+            rewriting,
+            synthesis,
+            translation,
+            card,
+            label_format,
+            export,
+        ):
             patch.setattr(module, "render", recorded)
         for stage in (_keywords, _labeling, _rewriting, _synthesis, _translation, _card, _training):
             stage()
@@ -105,6 +115,8 @@ def _card():
 def _training():
     form = label_format.LabelFormat("category", ("A1",))
     list(form.requests([{"prompt_id": "p", "text": "t"}]))
+    spec = TrainingSpec(kind="sft", model="m", output="o", stages=("s",), settings=SftConfig())
+    export.card(spec, {"loss": 1.0})
 
 
 def _snapshot(name, variant):
