@@ -131,7 +131,8 @@ def learned(
     head = [" | ".join(names), "|".join("---" for _ in names)]
     found["history"] = dg.MetadataValue.md("\n".join([*head, *lines]))
     for name in _CURVES:
-        points = [(step["step"], step[name]) for step in history if {"step", name} <= step.keys()]
+        # By place: steps count anew in each stage of the curriculum.
+        points = [(n, step[name]) for n, step in enumerate(history, 1) if name in step]
         if points:
             found[f"{name}_curve"] = _image(plots.curve(points, name))
     return found

@@ -44,11 +44,11 @@ def funnel(names: Sequence[str], kept: Sequence[int], dropped: Sequence[int]) ->
 
 
 def curve(points: Sequence[tuple[float, float]], title: str) -> bytes:
-    """One line through (step, value) points."""
+    """One line through (place, value) points."""
     figure, axes = _figure(5.0)
     axes.plot([step for step, _ in points], [value for _, value in points])
     axes.set_title(title, fontsize=9)
-    axes.set_xlabel("step", fontsize=7)
+    axes.set_xlabel("logged step", fontsize=7)
     axes.tick_params(labelsize=7)
     return _png(figure)
 

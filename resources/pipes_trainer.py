@@ -1,8 +1,9 @@
 """The child that Dagster Pipes starts: runs a training program, tells how far it is, ends with it.
 
-`python -m resources.pipes_trainer PROCESSES MODULE JOB.json`, on any executor. The program writes
-one JSON object a line to its standard output; it knows neither Pipes nor Dagster, and torch is not
-imported here. Everything that was started ends with this process, however it ends.
+`python -m resources.pipes_trainer PROCESSES MODULE JOB.json`, on any executor. The program reports
+on its standard output, a JSON object with `step` and `total_steps` a line; it knows neither Pipes
+nor Dagster, and torch is not imported here. Everything that was started ends with this process,
+however it ends.
 """
 
 import contextlib
@@ -25,7 +26,7 @@ _TELL_EVERY_S = 5.0
 _TAIL = 15
 _POLITE_S, _HARD_S, _POLL_S = 10.0, 5.0, 0.05
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
-_COUNTS = ("step", "steps")
+_OURS = ("step", "total_steps", "eta_s")
 
 
 class Told:
@@ -35,35 +36,35 @@ class Told:
         self.tail: deque[str] = deque(maxlen=_TAIL)
         self._tell = tell
         self._told_at = -_TELL_EVERY_S
-        self._first: tuple[float, float] | None = None
+        self._began: tuple[float, float] | None = None
 
     def line(self, line: str) -> None:
-        """Take one line of output."""
+        """Take one line of output; reports are told every few seconds, and the last one."""
         report = _report(line)
         if report is None:
             self.tail.append(line)
             sys.stdout.write(line + "\n")
             sys.stdout.flush()
             return
-        now, step, steps = time.monotonic(), report.get("step"), report.get("steps")
-        if now - self._told_at >= _TELL_EVERY_S or step is None or step == steps:
+        now = time.monotonic()
+        if self._began is None or report["step"] < self._began[1]:
+            self._began = (now, report["step"])
+        is_last = report["step"] == report["total_steps"]
+        if is_last or now - self._told_at >= _TELL_EVERY_S:
             self._told_at = now
-            self._tell(self._words(report, now))
-        if step is not None and self._first is None:
-            self._first = (now, step)
+            self._tell(_words(report, now - self._began[0], report["step"] - self._began[1]))
 
-    def _words(self, report: dict[str, Any], now: float) -> str:
-        shown = [f"{name} {_short(value)}" for name, value in report.items() if name not in _COUNTS]
-        step, steps = report.get("step"), report.get("steps")
-        if step is None:
-            return ", ".join(shown)
-        parts = [f"step {step:,}" + (f" of {steps:,}" if steps else ""), *shown]
-        if self._first and now > self._first[0] and step > self._first[1]:
-            rate = (step - self._first[1]) / (now - self._first[0])
-            parts.append(f"{rate:.2f} steps/s")
-            if steps:
-                parts.append(f"ETA {(steps - step) / rate:,.0f} s")
-        return ", ".join(parts)
+
+def _words(report: dict[str, Any], seconds: float, steps: float) -> str:
+    """A report in words, with the rate and what is left of a run that made `steps` in `seconds`."""
+    step, total = report["step"], report["total_steps"]
+    parts = [f"step {step:,} of {total:,}"]
+    parts += [f"{name} {_short(value)}" for name, value in report.items() if name not in _OURS]
+    if steps > 0 and seconds > 0:
+        parts.append(
+            f"{steps / seconds:,.2f} steps/s, ETA {(total - step) * seconds / steps:,.0f} s"
+        )
+    return ", ".join(parts)
 
 
 def main(processes: int, module: str, job: str) -> int:
@@ -164,7 +165,7 @@ def _report(line: str) -> dict[str, Any] | None:
         found = json.loads(line)
     except ValueError:
         return None
-    return found if isinstance(found, dict) else None
+    return found if isinstance(found, dict) and {"step", "total_steps"} <= found.keys() else None
 
 
 def _short(value: object) -> str:

@@ -22,7 +22,7 @@ from resources.launcher import Launcher, Machine
 from resources.releases import Releases
 from resources.state import write_parquet
 
-_TRAINER, _PREDICTOR = "chillguard.training", "chillguard.evaluation.predict"
+_TRAINER, _PREDICTOR = "chillguard.training", "chillguard.evaluation"
 Kind = Literal["sft", "mdpo"]
 
 
@@ -99,7 +99,8 @@ class Training(dg.ConfigurableResource):
         )
         document = _written(folder / "spec.json", spec.model_dump_json(indent=2))
         self.launcher.run(context, _TRAINER, document, job.machine)
-        found = _finished(context, folder / "result.json")
+        metrics = _finished(context, folder / "result.json")["metrics"]
+        history = _finished(context, folder / "history.json")["steps"]
         model = folder / "model"
         row = {
             "name": job.name,
@@ -110,7 +111,7 @@ class Training(dg.ConfigurableResource):
             "folder": str(folder.relative_to(self.folder)),
             "weights": _weights(context, model),
         }
-        return Trained(row, found["metrics"], found["history"], model)
+        return Trained(row, metrics, history, model)
 
     def model(self, checkpoint: Mapping[str, Any], version: str) -> Path:
         """The model folder of a row of `classifier` or `generator`; of that release only."""

@@ -147,7 +147,7 @@ def test_a_key_that_stands_in_the_profile_itself_is_refused_without_repeating_it
     [
         ({"colour": "red"}, "colour"),
         ({"settings": {"split": {"shares": 1}}}, "settings.split.shares"),
-        ({"settings": {"training": {}}}, "settings.training"),
+        ({"settings": {"cooking": {}}}, "settings.cooking"),
         ({"roles": {"expander": {"modell": "m"}}}, "roles.expander.modell"),
         ({"executor": "slurm"}, "executor"),
         ({"embedder": "word2vec"}, "embedder"),

@@ -119,6 +119,14 @@ CASES = {name: {"": values} for name, values in _PLAIN.items()} | {
         for layout in _LAYOUTS
         for size, count in (("one", 1), ("several", 2))
     },
+    **{
+        f"training/generate_{label}": {"": {"text": "今天适合散步吗？"}}
+        for label in ("safe", "unsafe")
+    },
+    "training/score": {
+        label: {"text": "周末去哪里散步好？", "source": "今天适合散步吗？", "label": label}
+        for label in ("safe", "unsafe")
+    },
     "training/classify": {
         form: {
             "text": "今天适合散步吗？",

@@ -23,7 +23,7 @@ from chillguard import (
     synthesis,
     translation,
 )
-from chillguard.training import export, label_format
+from chillguard.training import export, generation, label_format, tables
 from chillguard.training.spec import SftConfig, TrainingSpec
 from tests.prompts.cases import CASES, DOCUMENT, PREVIEW, RELEASE, TAXONOMY, VARIANTS, values
 
@@ -64,6 +64,7 @@ def passed():
             translation,
             card,
             label_format,
+            generation,
             export,
         ):
             patch.setattr(module, "render", recorded)
@@ -113,6 +114,12 @@ def _card():
 
 
 def _training():
+    seeds = [{"prompt_id": label, "text": "t", "label": label} for label in schema.LABELS]
+    list(generation.requests(seeds, generation.GenerationConfig()))
+    train = pa.table({"prompt_id": ["p"], "text": ["t"]})
+    row = {"prompt_id": "g", "parent_ids": ["p"], "text": "t", "label": "safe"}
+    made = tables.GENERATED_PROMPTS.build([row])
+    list(generation.scoring_requests(made, train, generation.GenerationConfig()))
     form = label_format.LabelFormat("category", ("A1",))
     list(form.requests([{"prompt_id": "p", "text": "t"}]))
     spec = TrainingSpec(kind="sft", model="m", output="o", stages=("s",), settings=SftConfig())
@@ -205,6 +212,10 @@ _TEXT_VALUES = [
     ("synthesis/generate", "texts"),
     ("synthesis/twin", "texts"),
     ("training/classify", "text"),
+    ("training/generate_safe", "text"),
+    ("training/generate_unsafe", "text"),
+    ("training/score", "source"),
+    ("training/score", "text"),
     ("translation/translate", "text"),
 ]
 

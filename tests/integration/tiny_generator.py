@@ -1,0 +1,76 @@
+"""A tiny generator for the real engine: writes strings of mild words, and scores with a digit.
+
+Made from the tiny Qwen3 of the training tests in a few seconds, the same one for the same seed.
+"""
+
+import random
+from pathlib import Path
+
+from chillguard.training import generation
+from tests.chillguard.builders import mixed
+from tests.chillguard.training import tiny
+
+MARK = "冒充"
+STEPS, BATCH, WORDS = 200, 16, 6
+SHAPE = {
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 32,  # the engine's CPU attention kernel has no 16
+    "max_position_embeddings": 16384,
+}
+
+
+def sentence(seed, unsafe):
+    """A mild sentence; what counts as unsafe here has one word in it."""
+    return (f"怎样{MARK}" if unsafe else "想问") + mixed(seed, WORDS)
+
+
+def make(folder: Path) -> str:
+    """The model folder of the generator."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    texts = [text for n in range(200) for text in _example(n)]
+    path = tiny.make(folder, texts, seed=3, spread=0.05, **SHAPE)
+    torch.set_num_threads(1)
+    torch.manual_seed(5)
+    words, model = AutoTokenizer.from_pretrained(path), AutoModelForCausalLM.from_pretrained(path)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    for step in range(STEPS):
+        talks = [_example(step * BATCH + n) for n in range(BATCH)]
+        inputs, labels = _batch(words, talks, torch)
+        model(input_ids=inputs, labels=labels).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    model.to(torch.bfloat16).save_pretrained(path)
+    return path
+
+
+def _example(number):
+    """What is asked and answered: mostly a rewrite, sometimes a score."""
+    draw = random.Random(number)
+    source, text = (sentence(draw.random(), draw.random() < 0.5) for _ in range(2))
+    if draw.random() < 0.25:
+        row = {"prompt_id": "g", "parent_ids": ["s"], "text": text, "label": "safe"}
+        values = {"text": text, "source": source, "label": row["label"]}
+        turns = generation.render(generation.SCORE, values)
+        return turns["user"], "4"
+    label = draw.choice(("safe", "unsafe"))
+    return generation.messages({"label": label, "text": source})[1]["content"], text
+
+
+def _batch(words, talks, torch):
+    rows = []
+    for asked, answer in talks:
+        prompt = words.apply_chat_template(
+            [{"role": "user", "content": asked}], tokenize=False, add_generation_prompt=True
+        )
+        ids = words(prompt, add_special_tokens=False)["input_ids"]
+        said = [*words(answer, add_special_tokens=False)["input_ids"], words.eos_token_id]
+        rows.append((ids + said, [-100] * len(ids) + said))
+    width = max(len(ids) for ids, _ in rows)
+    inputs = torch.tensor([ids + [0] * (width - len(ids)) for ids, _ in rows])
+    labels = torch.tensor([want + [-100] * (width - len(want)) for _, want in rows])
+    return inputs, labels
