@@ -13,6 +13,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -26,6 +27,7 @@ _TELL_EVERY_S = 5.0
 _TAIL = 15
 _POLITE_S, _HARD_S, _POLL_S = 10.0, 5.0, 0.05
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_INTERRUPTED = 130
 _OURS = ("step", "total_steps", "eta_s")
 
 
@@ -72,7 +74,11 @@ def main(processes: int, module: str, job: str) -> int:
     _guard()
     with open_dagster_pipes() as pipes:
         told = Told(pipes.log.info)
-        status = run(command(processes, module, job), told)
+        try:
+            status = run(command(processes, module, job), told)
+        except KeyboardInterrupt:
+            pipes.log.warning(f"{module} was interrupted and ended")
+            return _INTERRUPTED
         if status:
             last = "\n".join(told.tail)
             pipes.log.error(f"{module} ended with status {status}; its output ends:\n{last}")
@@ -97,13 +103,20 @@ def run(program: list[str], told: Told) -> int:
         start_new_session=True,
         preexec_fn=_die_with_parent,
     )
+    # In a thread: what the program leaves running may hold its output open for ever.
+    reader = threading.Thread(target=_read, args=(process, told), daemon=True)
+    reader.start()
     try:
-        for line in process.stdout or ():
-            told.line(line.rstrip())
         return process.wait()
     finally:
         end_all(os.getpid())
         process.wait()
+        reader.join(_HARD_S)
+
+
+def _read(process: "subprocess.Popen[str]", told: Told) -> None:
+    for line in process.stdout or ():
+        told.line(line.rstrip())
 
 
 def end_all(pid: int) -> None:
