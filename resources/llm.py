@@ -93,7 +93,7 @@ class LanguageModels(dg.ConfigurableResource):
                 "say under `training.serve` how it is served"
             )
         own = {"role": name, "model": str(folder), "served_name": role.model}
-        return LanguageModels(
+        return type(self)(
             roles=[role if one.role == name else one for one in self.roles],
             ledger=self.ledger,
             prices=self.prices,

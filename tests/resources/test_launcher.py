@@ -73,9 +73,12 @@ def test_a_kind_whose_packages_are_missing_says_what_to_install(kind, package, m
 
 def _run(made, module, job):
     @dg.asset
-    def trained(context: dg.AssetExecutionContext, launcher: Launcher) -> None:
+    def trained(
+        context: dg.AssetExecutionContext, launcher: Launcher
+    ) -> dg.MaterializeResult[None]:
         """One row."""
         launcher.run(context, module, job, Machine())
+        return dg.MaterializeResult()
 
     with dg.DagsterInstance.ephemeral() as instance:
         found = dg.materialize(
