@@ -112,7 +112,7 @@ def make_loop(make_house, bases, engine_home):
                     "program": str(engine_home / "bin/vllm"),
                     "arguments": ARGUMENTS,
                     "environment": ENVIRONMENT,
-                    "ready_within_s": 240,
+                    "ready_within_s": 900,
                 },
                 "executor": {"environment": {"OMP_NUM_THREADS": "1", **environment}},
             },

@@ -11,7 +11,7 @@ from tests.chillguard.builders import mixed
 from tests.chillguard.training import tiny
 
 MARK = "冒充"
-STEPS, BATCH, WORDS = 200, 16, 6
+STEPS, BATCH, WORDS = 160, 16, 6
 SHAPE = {
     "hidden_size": 64,
     "intermediate_size": 128,

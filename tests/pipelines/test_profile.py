@@ -296,3 +296,48 @@ def test_a_role_whose_server_the_stage_starts_is_no_stand_in(write):
         "jurors": [own] * 3,
     }
     assert not profiles.load(write(**document)).is_offline
+
+
+GENERATOR = {"generator": {"model": "g0", "url": "http://127.0.0.1:1/v1"}}
+TRAINING = {
+    "loop_size": "small",
+    "classifiers": [{"name": "small", "model": "/m/s"}],
+    "generator": {"model": "/m/g"},
+    "serve": {},
+}
+
+
+def test_training_is_off_unless_the_profile_has_it(write):
+    assert profiles.load(write()).training is None
+    assert profiles.load(write(roles=GENERATOR, training=TRAINING)).training.loop_size == "small"
+
+
+@pytest.mark.parametrize(
+    ("roles", "change", "words"),
+    [
+        ({}, {}, "no model is bound to role generator"),
+        ({"generator": {"model": "g0"}}, {}, "role generator has no stand-in"),
+        (GENERATOR, {"serve": None}, "say under `training.serve`"),
+        (GENERATOR, {"loop_size": "big"}, "loop_size 'big' is none of the classifiers"),
+        (GENERATOR, {"classifiers": []}, "training.classifiers"),
+        (GENERATOR, {"classifiers": [{"name": "1.7b", "model": "m"}]}, "unique ASCII identifiers"),
+        (GENERATOR, {"executor": {"kind": "ray"}}, "kind ray needs `address`"),
+        (GENERATOR, {"executor": {"kind": "slurm"}}, "training.executor.kind"),
+        (GENERATOR, {"generator": {"model": "m", "machine": {"gpus": -1}}}, "machine.gpus"),
+    ],
+)
+def test_a_loop_that_cannot_run_is_refused_when_the_profile_is_read(write, roles, change, words):
+    path = write(roles=roles, training={**TRAINING, **change})
+    with pytest.raises(ProfileError) as caught:
+        profiles.load(path)
+    assert words in str(caught.value)
+
+
+def test_roles_of_the_loop_are_unknown_without_it(write):
+    with pytest.raises(ProfileError, match="there is no role 'generator'"):
+        profiles.load(write(roles=GENERATOR))
+
+
+def test_the_approval_file_is_named_relative_to_the_profile(write, tmp_path):
+    path = write(roles=GENERATOR, training={**TRAINING, "approval": "ok.yaml"})
+    assert profiles.load(path).training.approval == tmp_path / "ok.yaml"

@@ -1,0 +1,189 @@
+"""Drill: the same training assets on a local Ray cluster with a declared GPU resource.
+
+Starts a Ray head of its own with one declared GPU (no real one is needed), materialises
+`iteration_0/classifier` there as a Ray job that asks for it, compares with a local run, and ends
+everything it started. Prints one JSON report; exits non-zero when a part does not hold.
+
+    make .venv/train .venv/scale && .venv/bin/python tests/benchmarks/ray_training_drill.py
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+os.environ |= {
+    "RAY_AUTH_MODE": "disabled",
+    "RAY_DISABLE_IMPORT_WARNING": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "OMP_NUM_THREADS": "1",
+}
+
+import dagster as dg
+import pyarrow.parquet as pq
+import yaml
+
+from chillguard import release
+from pipelines import definitions
+from pipelines import profile as profiles
+from resources.releases import Releases
+from tests.chillguard.builders import labeled, mixed, released
+from tests.chillguard.training import tiny
+
+KEY = "iteration_0/classifier"
+SFT = {"label_format": "binary", "learning_rate": 3.0e-3, "epochs": 5, "batch_size": 8}
+READY_WITHIN_S = 180
+# A trainer that notes what it was given before it trains: the declared GPU as Ray hands it out.
+NOTE = """
+import json, os, pathlib, sys
+if "chillguard.training" in sys.orig_argv:
+    names = ("CUDA_VISIBLE_DEVICES", "RAY_JOB_ID")
+    seen = {{name: os.environ.get(name) for name in names}}
+    pathlib.Path({note!r}).write_text(json.dumps(seen))
+"""
+
+
+def main() -> int:
+    """Run the drill in a folder of its own."""
+    with tempfile.TemporaryDirectory(prefix="ray-") as name:
+        folder = Path(name)
+        (folder / "sitecustomize.py").write_text(NOTE.format(note=str(folder / "note.json")))
+        base = tiny.make(folder / "base", [mixed(n) for n in range(40)], spread=0.05)
+        began = time.perf_counter()
+        head, address = _start(folder)
+        try:
+            started_s = time.perf_counter() - began
+            report = _compare(folder, base, address, started_s)
+        finally:
+            _stop(head)
+    sys.stdout.write(json.dumps(report, indent=1) + "\n")
+    return 0 if all(report["holds"].values()) else 1
+
+
+def _compare(folder: Path, base: str, address: str, started_s: float) -> dict:
+    here = _materialise(folder / "local", base, {"kind": "local"}, 0)
+    note = {"env_vars": {"PYTHONPATH": f"{folder}:{ROOT}", "OMP_NUM_THREADS": "1"}}
+    executor = {"kind": "ray", "python": sys.executable, "address": address, "runtime_env": note}
+    there = _materialise(folder / "ray", base, executor, 1)
+    seen = json.loads((folder / "note.json").read_text())
+    return {
+        "drill": "ray_training",
+        "asset": KEY,
+        "ray_ready_s": round(started_s, 1),
+        "seconds": {"local": here["seconds"], "ray": there["seconds"]},
+        "trainer_on_ray_saw": seen,
+        "progress_in_the_log": there["progress"],
+        "holds": {
+            "the asset succeeds on Ray": there["success"],
+            "the trainer gets the declared GPU": seen["CUDA_VISIBLE_DEVICES"] == "0",
+            "progress comes back": bool(there["progress"]),
+            "loss and metrics come back": "loss_curve" in there["metadata"],
+            "the table is that of a local run": here["row"] == there["row"],
+        },
+    }
+
+
+def _materialise(home: Path, base: str, executor: dict, gpus: int) -> dict:
+    train = released("train", [labeled(f"s{n}", mixed(n), "A1" if n % 2 else None)
+                               for n in range(40)])  # fmt: skip
+    test = released("test", [labeled("t", mixed("t"))])
+    version = release.version(train, test)
+    Releases(folder=str(home / "release")).write(version, {"train": train, "test": test}, {})
+    approved = {"person": "drill", "date": "2026-11-25", "release": version, "purposes": ["train"]}
+    (home / "approval.yaml").write_text(yaml.safe_dump(approved))
+    profile = home / "drill.yaml"
+    machine = {"gpus": gpus}
+    profile.write_text(yaml.safe_dump({
+        "extends": "offline",
+        "roles": {"generator": {"model": "g0", "serve": {"model": base}}},
+        "settings": {"training": {"sft": {**SFT, "log_every": 5, "save_every": 5}}},
+        "training": {
+            "loop_size": "tiny",
+            "classifiers": [{"name": "tiny", "model": base, "machine": machine}],
+            "generator": {"model": base},
+            "executor": executor,
+        },
+    }))  # fmt: skip
+    defs = definitions.build(profiles.load(str(profile)), home)
+    job = defs.resolve_implicit_global_asset_job_def()
+    began = time.perf_counter()
+    with dg.DagsterInstance.ephemeral() as instance:
+        found = job.execute_in_process(
+            instance=instance,
+            asset_selection=[dg.AssetKey(KEY.split("/"))],
+            raise_on_error=False,
+        )
+        logs = [entry.user_message for entry in instance.all_logs(found.run_id)]
+    events = found.get_asset_materialization_events()
+    table = home / "tables" / KEY / "part-00000.parquet"
+    [row] = pq.read_table(table).to_pylist() if table.exists() else [None]
+    return {
+        "success": found.success,
+        "seconds": round(time.perf_counter() - began, 1),
+        "row": row,
+        "metadata": list(events[0].materialization.metadata) if events else [],
+        "progress": [line for line in logs if line.startswith("step ")][-1:],
+    }
+
+
+def _start(folder: Path) -> tuple[subprocess.Popen, str]:
+    """A Ray head in the foreground, so that it is ours to end; its dashboard address."""
+    port, dashboard = _free_port(), _free_port()
+    command = [
+        str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--num-cpus=2",
+        "--num-gpus=1", f"--port={port}", "--node-ip-address=127.0.0.1",
+        "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}",
+        f"--temp-dir={folder / 'r'}", "--disable-usage-stats",
+    ]  # fmt: skip
+    with (folder / "ray.log").open("wb") as log:
+        head = subprocess.Popen(
+            command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    from ray.job_submission import JobSubmissionClient
+
+    address, deadline = f"http://127.0.0.1:{dashboard}", time.monotonic() + READY_WITHIN_S
+    while time.monotonic() < deadline and head.poll() is None:
+        try:
+            JobSubmissionClient(address).list_jobs()
+        except (ConnectionError, RuntimeError):
+            time.sleep(1)
+        else:
+            return head, address
+    _stop(head)
+    sys.exit(f"Ray did not start:\n{(folder / 'ray.log').read_text()[-2000:]}")
+
+
+def _stop(head: subprocess.Popen) -> None:
+    """End the head and what it started: `ray stop` would end every Ray on the host."""
+    from resources.pipes_trainer import descendants
+
+    everyone = [head.pid, *descendants(head.pid)]
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        for pid in everyone:
+            try:
+                os.kill(pid, sign)
+            except ProcessLookupError:
+                continue
+        time.sleep(3)
+    head.wait()
+
+
+def _free_port() -> int:
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        # Ray's workers take ports from 10002 to 19999.
+        if not 10001 < port < 20000:
+            return port
+
+
+if __name__ == "__main__":
+    sys.exit(main())
