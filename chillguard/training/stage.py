@@ -1,6 +1,5 @@
 """One stage of a job: rows in, trained weights out, gone on with from the last checkpoint."""
 
-import gc
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -103,6 +102,7 @@ def _arguments(spec: TrainingSpec, folder: Path, ranks: int) -> Any:
         "per_device_train_batch_size": micro_batch,
         "gradient_accumulation_steps": accumulation,
         "activation_checkpointing": settings.gradient_checkpointing,
+        "use_cpu": not gpu,
         "bf16": gpu,
         "seed": settings.seed,
         "data_seed": settings.seed,
@@ -168,10 +168,6 @@ def _save(trainer: Any, folder: Path, merged: bool) -> None:
 
 
 def _free(trainer: Any) -> None:
-    import torch
-
+    """Let go of the weights before the next stage or the export loads them anew."""
+    trainer.model = trainer.model_wrapped = trainer.ref_model = None
     trainer.accelerator.free_memory()
-    trainer.model = trainer.ref_model = None
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
