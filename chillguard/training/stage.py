@@ -66,6 +66,7 @@ def _trainer(
     from trl import DPOTrainer, SFTTrainer
 
     from chillguard.training.mdpo_trainer import MDPOTrainer
+    from chillguard.training.sft_trainer import GroupedSFTTrainer
 
     disable_progress_bars()
     logging.disable_progress_bar()
@@ -79,7 +80,7 @@ def _trainer(
         "peft_config": _adapter(spec),
     }
     if isinstance(spec.settings, SftConfig):
-        return SFTTrainer(**given)
+        return (SFTTrainer if spec.settings.packing else GroupedSFTTrainer)(**given)
     if spec.kind == "mdpo":
         return MDPOTrainer(mdpo_config=spec.settings, **given)
     return DPOTrainer(**given)

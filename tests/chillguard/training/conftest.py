@@ -8,15 +8,15 @@ THINGS = ("花园", "茶杯", "书架", "台灯", "厨房", "自行车", "窗帘
 
 
 def labelled(count):
-    """Rows that one word tells apart: `伪造` is unsafe, `打理` safe."""
+    """Rows that one word tells apart: each category has its own, and so has what is safe."""
+    words = {"A1": "伪造", "B1": "偷看", None: "打理"}
     for number in range(count):
-        unsafe = number % 2 == 1
-        thing = THINGS[number % len(THINGS)]
+        code = {1: "A1", 3: "B1"}.get(number % 4)
         yield {
             "prompt_id": f"p{number:03}",
-            "text": f"第{number}问，{thing}怎么{'伪造' if unsafe else '打理'}？",
-            "label": "unsafe" if unsafe else "safe",
-            "micro_category": ("A1" if number % 4 == 1 else "B1") if unsafe else None,
+            "text": f"第{number}问，{THINGS[number % len(THINGS)]}怎么{words[code]}？",
+            "label": "unsafe" if code else "safe",
+            "micro_category": code,
         }
 
 

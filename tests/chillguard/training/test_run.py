@@ -53,7 +53,7 @@ def _die_at(wanted):
 
 @pytest.fixture(scope="module")
 def trained(tiny_model, tmp_path_factory):
-    """A curriculum of two stages with adapters and dropout, never killed."""
+    """A curriculum of two stages of two epochs with adapters and dropout, never killed."""
     folder = tmp_path_factory.mktemp("trained")
     spec = _curriculum(tiny_model, folder)
     told = []
@@ -61,9 +61,9 @@ def trained(tiny_model, tmp_path_factory):
 
 
 def _curriculum(tiny_model, folder):
-    rows = list(labelled(80))
+    rows = list(labelled(40))
     lora = LoraConfig(rank=4, dropout=0.2)
-    return _spec(tiny_model, folder, rows[:48], rows[48:], lora=lora)
+    return _spec(tiny_model, folder, rows[:24], rows[24:], lora=lora, epochs=2)
 
 
 def test_stages_are_trained_in_order_and_told(trained):
@@ -72,7 +72,7 @@ def test_stages_are_trained_in_order_and_told(trained):
     assert places == [(1, 2, 6), (1, 4, 6), (1, 6, 6), (2, 2, 4), (2, 4, 4)]
     assert all(row["stages"] == 2 and row["tokens_per_s"] > 0 for row in told)
     assert told[2]["eta_s"] == 0
-    assert (result.metrics["rows"], result.metrics["steps"]) == (80, 10)
+    assert (result.metrics["rows"], result.metrics["steps"]) == (40, 10)
     assert result.metrics["loss"] == result.history[-1]["loss"] < result.history[0]["loss"]
     assert [step["stage"] for step in result.history] == [1, 1, 1, 2, 2]
 
