@@ -68,8 +68,7 @@ class Output:
         found = _read(self.folder / "result.json")
         if found is None or found["job"] != self.job:
             return None
-        history = _read(self.folder / "history.json") or {"steps": []}
-        return TrainingResult(str(self.model), found["metrics"], history["steps"])
+        return TrainingResult(str(self.model), found["metrics"], found["history"])
 
     def clean(self) -> None:
         """Remove half-written checkpoints, and everything of another job."""
@@ -98,8 +97,10 @@ class Output:
 
     def finish(self, metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> None:
         """Write history and result, the result last; then the checkpoints are not needed."""
-        write_json(self.folder / "history.json", {"steps": list(history)})
-        write_json(self.folder / "result.json", {"job": self.job, "metrics": dict(metrics)})
+        steps = list(history)
+        write_json(self.folder / "history.json", {"steps": steps})
+        result = {"model": str(self.model), "metrics": dict(metrics), "history": steps}
+        self.mark(self.folder, "result.json", result)
         shutil.rmtree(self.folder / "checkpoints")
 
     def _made(self) -> list[Path]:

@@ -24,13 +24,15 @@ def run(spec: TrainingSpec, report: Report) -> TrainingResult:
     done.
     """
     import huggingface_hub.constants
+    import torch
     from accelerate import PartialState
     from accelerate.utils import broadcast_object_list
 
     # The trainers would tell their makers of every run.
     huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY = True
     _check_inputs(spec)
-    ranks = PartialState()
+    # Without a GPU a launcher's ranks are seen only by who asks for the CPU.
+    ranks = PartialState(cpu=not torch.cuda.is_available())
     job = [fingerprint(spec) if ranks.is_main_process else ""]
     broadcast_object_list(job)
     output = Output(Path(spec.output), job[0])

@@ -1,6 +1,5 @@
 """One stage of a job: rows in, trained weights out, gone on with from the last checkpoint."""
 
-import gc
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -67,6 +66,7 @@ def _trainer(
     from trl import DPOTrainer, SFTTrainer
 
     from chillguard.training.mdpo_trainer import MDPOTrainer
+    from chillguard.training.sft_trainer import GroupedSFTTrainer
 
     disable_progress_bars()
     logging.disable_progress_bar()
@@ -80,7 +80,7 @@ def _trainer(
         "peft_config": _adapter(spec),
     }
     if isinstance(spec.settings, SftConfig):
-        return SFTTrainer(**given)
+        return (SFTTrainer if spec.settings.packing else GroupedSFTTrainer)(**given)
     if spec.kind == "mdpo":
         return MDPOTrainer(mdpo_config=spec.settings, **given)
     return DPOTrainer(**given)
@@ -103,6 +103,7 @@ def _arguments(spec: TrainingSpec, folder: Path, ranks: int) -> Any:
         "per_device_train_batch_size": micro_batch,
         "gradient_accumulation_steps": accumulation,
         "activation_checkpointing": settings.gradient_checkpointing,
+        "use_cpu": not gpu,
         "bf16": gpu,
         "seed": settings.seed,
         "data_seed": settings.seed,
@@ -168,10 +169,6 @@ def _save(trainer: Any, folder: Path, merged: bool) -> None:
 
 
 def _free(trainer: Any) -> None:
-    import torch
-
+    """Let go of the weights before the next stage or the export loads them anew."""
+    trainer.model = trainer.model_wrapped = trainer.ref_model = None
     trainer.accelerator.free_memory()
-    trainer.model = trainer.ref_model = None
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
