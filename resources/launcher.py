@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster._core.errors import DagsterPipesExecutionError
 
 KINDS = ("local", "ray", "kubernetes")
 _ENTRY = "resources.pipes_trainer"
@@ -51,7 +50,7 @@ class Launcher(dg.ConfigurableResource):
         start = {"local": self._local, "ray": self._ray, "kubernetes": self._kubernetes}[self.kind]
         try:
             start(context, self.command(module, job, machine), machine)
-        except (DagsterPipesExecutionError, RuntimeError) as error:
+        except (dg.DagsterError, RuntimeError, OSError) as error:
             raise dg.Failure(
                 f"asset {asset}: {module} ended with an error ({error}); the log above and the "
                 f"step's output tell it. Checkpoints are kept beside {job}: mend the cause and "

@@ -58,21 +58,27 @@ def main() -> int:
         base = tiny.make(folder / "base", [mixed(n) for n in range(40)], spread=0.05)
         began = time.perf_counter()
         head, address = _start(folder)
+        started_s = time.perf_counter() - began
         try:
-            started_s = time.perf_counter() - began
-            report = _compare(folder, base, address, started_s)
+            there = _on_ray(folder, base, address)
         finally:
             _stop(head)
+        if not there["success"]:
+            sys.exit(f"the run on Ray failed; Ray's log ends:\n{_tail(folder)}")
+        here = _materialise(folder / "local", base, {"kind": "local"}, 0)
+        report = _report(here, there, json.loads((folder / "note.json").read_text()), started_s)
     sys.stdout.write(json.dumps(report, indent=1) + "\n")
     return 0 if all(report["holds"].values()) else 1
 
 
-def _compare(folder: Path, base: str, address: str, started_s: float) -> dict:
-    here = _materialise(folder / "local", base, {"kind": "local"}, 0)
-    note = {"env_vars": {"PYTHONPATH": f"{folder}:{ROOT}", "OMP_NUM_THREADS": "1"}}
-    executor = {"kind": "ray", "python": sys.executable, "address": address, "runtime_env": note}
-    there = _materialise(folder / "ray", base, executor, 1)
-    seen = json.loads((folder / "note.json").read_text())
+def _on_ray(folder: Path, base: str, address: str) -> dict:
+    variables = {"PYTHONPATH": f"{folder}:{ROOT}", "OMP_NUM_THREADS": "1"}
+    executor = {"kind": "ray", "python": sys.executable, "address": address}
+    executor["runtime_env"] = {"env_vars": variables}
+    return _materialise(folder / "ray", base, executor, 1)
+
+
+def _report(here: dict, there: dict, seen: dict, started_s: float) -> dict:
     return {
         "drill": "ray_training",
         "asset": KEY,
@@ -157,7 +163,11 @@ def _start(folder: Path) -> tuple[subprocess.Popen, str]:
         else:
             return head, address
     _stop(head)
-    sys.exit(f"Ray did not start:\n{(folder / 'ray.log').read_text()[-2000:]}")
+    sys.exit(f"Ray did not start:\n{_tail(folder)}")
+
+
+def _tail(folder: Path) -> str:
+    return (folder / "ray.log").read_text()[-3000:]
 
 
 def _stop(head: subprocess.Popen) -> None:
