@@ -1,6 +1,6 @@
 """Drill: the same training assets on a local Ray cluster with a declared GPU resource.
 
-Starts a Ray head of its own with one declared GPU (no real one is needed), materialises
+Starts a Ray of its own with one declared GPU (no real one is needed), materialises
 `iteration_0/classifier` there as a Ray job that asks for it, compares with a local run, and ends
 everything it started. Prints one JSON report; exits non-zero when a part does not hold.
 
@@ -9,9 +9,6 @@ everything it started. Prints one JSON report; exits non-zero when a part does n
 
 import json
 import os
-import signal
-import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,6 +25,7 @@ os.environ |= {
 
 import dagster as dg
 import pyarrow.parquet as pq
+import ray
 import yaml
 
 from chillguard import release
@@ -39,7 +37,6 @@ from tests.chillguard.training import tiny
 
 KEY = "iteration_0/classifier"
 SFT = {"label_format": "binary", "learning_rate": 3.0e-3, "epochs": 5, "batch_size": 8}
-READY_WITHIN_S = 180
 # A trainer that notes what it was given before it trains: the declared GPU as Ray hands it out.
 NOTE = """
 import json, os, pathlib, sys
@@ -57,14 +54,20 @@ def main() -> int:
         (folder / "sitecustomize.py").write_text(NOTE.format(note=str(folder / "note.json")))
         base = tiny.make(folder / "base", [mixed(n) for n in range(40)], spread=0.05)
         began = time.perf_counter()
-        head, address = _start(folder)
+        cluster = ray.init(
+            num_cpus=2,
+            num_gpus=1,
+            include_dashboard=True,
+            dashboard_host="127.0.0.1",
+            configure_logging=False,
+        )
         started_s = time.perf_counter() - began
         try:
-            there = _on_ray(folder, base, address)
+            there = _on_ray(folder, base, f"http://{cluster.dashboard_url}")
         finally:
-            _stop(head)
+            ray.shutdown()
         if not there["success"]:
-            sys.exit(f"the run on Ray failed; Ray's log ends:\n{_tail(folder)}")
+            sys.exit("the run on Ray failed; the log above says why")
         here = _materialise(folder / "local", base, {"kind": "local"}, 0)
         report = _report(here, there, json.loads((folder / "note.json").read_text()), started_s)
     sys.stdout.write(json.dumps(report, indent=1) + "\n")
@@ -137,62 +140,6 @@ def _materialise(home: Path, base: str, executor: dict, gpus: int) -> dict:
         "metadata": list(events[0].materialization.metadata) if events else [],
         "progress": [line for line in logs if line.startswith("step ")][-1:],
     }
-
-
-def _start(folder: Path) -> tuple[subprocess.Popen, str]:
-    """A Ray head in the foreground, so that it is ours to end; its dashboard address."""
-    port, dashboard = _free_port(), _free_port()
-    command = [
-        str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--num-cpus=2",
-        "--num-gpus=1", f"--port={port}", "--node-ip-address=127.0.0.1",
-        "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}",
-        f"--temp-dir={folder / 'r'}", "--disable-usage-stats",
-    ]  # fmt: skip
-    with (folder / "ray.log").open("wb") as log:
-        head = subprocess.Popen(
-            command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-        )
-    from ray.job_submission import JobSubmissionClient
-
-    address, deadline = f"http://127.0.0.1:{dashboard}", time.monotonic() + READY_WITHIN_S
-    while time.monotonic() < deadline and head.poll() is None:
-        try:
-            JobSubmissionClient(address).list_jobs()
-        except (ConnectionError, RuntimeError):
-            time.sleep(1)
-        else:
-            return head, address
-    _stop(head)
-    sys.exit(f"Ray did not start:\n{_tail(folder)}")
-
-
-def _tail(folder: Path) -> str:
-    return (folder / "ray.log").read_text()[-3000:]
-
-
-def _stop(head: subprocess.Popen) -> None:
-    """End the head and what it started: `ray stop` would end every Ray on the host."""
-    from resources.pipes_trainer import descendants
-
-    everyone = [head.pid, *descendants(head.pid)]
-    for sign in (signal.SIGTERM, signal.SIGKILL):
-        for pid in everyone:
-            try:
-                os.kill(pid, sign)
-            except ProcessLookupError:
-                continue
-        time.sleep(3)
-    head.wait()
-
-
-def _free_port() -> int:
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        # Ray's workers take ports from 10002 to 19999.
-        if not 10001 < port < 20000:
-            return port
 
 
 if __name__ == "__main__":
