@@ -6,12 +6,14 @@ Made from the tiny Qwen3 of the training tests in a few seconds, the same one fo
 import random
 from pathlib import Path
 
+import pytest
+
 from chillguard.training import generation
 from tests.chillguard.builders import mixed
 from tests.chillguard.training import tiny
 
 MARK = "冒充"
-STEPS, BATCH, WORDS = 160, 16, 6
+STEPS, BATCH, WORDS = 100, 16, 6
 SHAPE = {
     "hidden_size": 64,
     "intermediate_size": 128,
@@ -33,7 +35,9 @@ def make(folder: Path) -> str:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     texts = [text for n in range(200) for text in _example(n)]
-    path = tiny.make(folder, texts, seed=3, spread=0.05, **SHAPE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tiny, "tokenizer", _tokenizer)
+        path = tiny.make(folder, texts, seed=3, spread=0.05, **SHAPE)
     torch.set_num_threads(1)
     torch.manual_seed(5)
     words, model = AutoTokenizer.from_pretrained(path), AutoModelForCausalLM.from_pretrained(path)
@@ -46,6 +50,29 @@ def make(folder: Path) -> str:
         optimizer.zero_grad()
     model.to(torch.bfloat16).save_pretrained(path)
     return path
+
+
+def _tokenizer(texts):
+    """Byte-level BPE: the engine binds a choice only for tokenizers whose bytes it knows."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    plain = Tokenizer(models.BPE())
+    plain.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    plain.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=1024,
+        special_tokens=[special for special in tiny.SPECIALS if special != "<unk>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    plain.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=plain,
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        chat_template=tiny.TEMPLATE,
+    )
 
 
 def _example(number):
