@@ -102,7 +102,10 @@ def preview(table: pa.Table) -> dict[str, Any]:
 
 
 def spent(usage: Usage | None) -> dict[str, Any]:
-    """Model calls of the asset: paid, answered from the ledger, quarantined, tokens, cost."""
+    """Model calls of the asset: paid, answered from the ledger, quarantined, tokens, cost.
+
+    And what was seen of the endpoints: how they bind a schema, fingerprints of a model that drifts.
+    """
     if usage is None:
         return {}
     found: dict[str, Any] = {
@@ -118,7 +121,12 @@ def spent(usage: Usage | None) -> dict[str, Any]:
         "refusals_by_model": +usage.refusals,
         "errors_by_kind": usage.errors,
     }
-    return found | {name: _table(tally, "reason") for name, tally in tables.items() if tally}
+    found |= {name: _table(tally, "reason") for name, tally in tables.items() if tally}
+    if usage.bindings:
+        found["schema_bound_by"] = dg.MetadataValue.json(usage.bindings)
+    if usage.fingerprints:
+        found["drift"] = dg.MetadataValue.json(usage.fingerprints)
+    return found
 
 
 def learned(
