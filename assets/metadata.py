@@ -70,10 +70,28 @@ def counts(table: pa.Table) -> dict[str, Any]:
         reasons = Counter(table["drop_reason"].drop_null().to_pylist())
         found |= {"kept": table.num_rows - reasons.total(), "dropped": reasons.total()}
         found["drops_by_reason"] = _table(reasons, "reason")
-    if "native_id" in table.column_names:
-        marks = personal_data.replaced(table["text"].to_pylist())
-        found["personal_data_replaced"] = _table(marks, "kind")
+        found |= door(table)
     return found
+
+
+def door(table: pa.Table) -> dict[str, Any]:
+    """What was kept out, by source: rows with personal data replaced, rows that the screen stopped.
+
+    The source of a prompt is its method.
+    """
+    names = set(table.column_names)
+    source = next((name for name in ("source", "method") if name in names), None)
+    if source is None or "text" not in names:
+        return {}
+    rows = table.select([source, "text", "drop_reason"]).to_pylist()
+    replaced = Counter(
+        f"{row[source]} | {mark}" for row in rows for mark in personal_data.replaced([row["text"]])
+    )
+    screened = Counter(row[source] for row in rows if row["drop_reason"] == "screened")
+    return {
+        "personal_data_replaced": _table(replaced, "source | kind", columns=2),
+        "screened_by_source": _table(screened, "source"),
+    }
 
 
 def pictures(table: pa.Table) -> dict[str, Any]:
@@ -170,9 +188,10 @@ def plan_metadata(stages: Sequence[StagePlan]) -> dict[str, Any]:
     }
 
 
-def _table(tally: Mapping[str, int], name: str) -> dg.MetadataValue[Any]:
+def _table(tally: Mapping[str, int], name: str, columns: int = 1) -> dg.MetadataValue[Any]:
     lines = [f"{key} | {count:,}" for key, count in sorted(tally.items())]
-    return dg.MetadataValue.md("\n".join([f"{name} | rows", "---|---:", *lines]))
+    rule = "---|" * columns + "---:"
+    return dg.MetadataValue.md("\n".join([f"{name} | rows", rule, *lines]))
 
 
 def _image(png: bytes) -> dg.MetadataValue[Any]:
