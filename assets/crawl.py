@@ -32,14 +32,16 @@ def crawled_posts(source: str) -> dg.AssetsDefinition:
         expanded_keywords: pa.Table,
     ) -> Iterator[dg.MaterializeResult[pa.Table]]:
         crawler = getattr(context.resources, f"crawler_{source}")
+        taken_down = context.resources.state.taken_down()
         rejects: list[records.Reject] = []
+        found = crawler.crawl(expanded_keywords.to_pylist(), rejects, context.log.info, taken_down)
         posts = crawl.posts(
-            crawler.crawl(expanded_keywords.to_pylist(), rejects, context.log.info),
+            found,
             source,
             expanded_keywords,
             crawler.config.terms,
             context.resources.settings.crawl,
-            context.resources.state.taken_down(),
+            taken_down,
         )
         rejected = records.rejected_rows(rejects)
         yield from results(context, {posts_key: posts, rejects_key: rejected})

@@ -70,10 +70,28 @@ def counts(table: pa.Table) -> dict[str, Any]:
         reasons = Counter(table["drop_reason"].drop_null().to_pylist())
         found |= {"kept": table.num_rows - reasons.total(), "dropped": reasons.total()}
         found["drops_by_reason"] = _table(reasons, "reason")
-    if "native_id" in table.column_names:
-        marks = personal_data.replaced(table["text"].to_pylist())
-        found["personal_data_replaced"] = _table(marks, "kind")
+        found |= door(table)
     return found
+
+
+def door(table: pa.Table) -> dict[str, Any]:
+    """What was kept out, by source: rows with personal data replaced, rows that the screen stopped.
+
+    The source of a prompt is its method.
+    """
+    names = set(table.column_names)
+    source = next((name for name in ("source", "method") if name in names), None)
+    if source is None or "text" not in names:
+        return {}
+    rows = table.select([source, "text", "drop_reason"]).to_pylist()
+    replaced = Counter(
+        f"{row[source]} | {mark}" for row in rows for mark in personal_data.replaced([row["text"]])
+    )
+    screened = Counter(row[source] for row in rows if row["drop_reason"] == "screened")
+    return {
+        "personal_data_replaced": _table(replaced, "source | kind", columns=2),
+        "screened_by_source": _table(screened, "source"),
+    }
 
 
 def pictures(table: pa.Table) -> dict[str, Any]:
@@ -102,7 +120,10 @@ def preview(table: pa.Table) -> dict[str, Any]:
 
 
 def spent(usage: Usage | None) -> dict[str, Any]:
-    """Model calls of the asset: paid, answered from the ledger, quarantined, tokens, cost."""
+    """Model calls of the asset: paid, answered from the ledger, quarantined, tokens, cost.
+
+    And what was seen of the endpoints: how they bind a schema, fingerprints of a model that drifts.
+    """
     if usage is None:
         return {}
     found: dict[str, Any] = {
@@ -118,7 +139,12 @@ def spent(usage: Usage | None) -> dict[str, Any]:
         "refusals_by_model": +usage.refusals,
         "errors_by_kind": usage.errors,
     }
-    return found | {name: _table(tally, "reason") for name, tally in tables.items() if tally}
+    found |= {name: _table(tally, "reason") for name, tally in tables.items() if tally}
+    if usage.bindings:
+        found["schema_bound_by"] = dg.MetadataValue.json(usage.bindings)
+    if usage.fingerprints:
+        found["drift"] = dg.MetadataValue.json(usage.fingerprints)
+    return found
 
 
 def learned(
@@ -162,9 +188,10 @@ def plan_metadata(stages: Sequence[StagePlan]) -> dict[str, Any]:
     }
 
 
-def _table(tally: Mapping[str, int], name: str) -> dg.MetadataValue[Any]:
+def _table(tally: Mapping[str, int], name: str, columns: int = 1) -> dg.MetadataValue[Any]:
     lines = [f"{key} | {count:,}" for key, count in sorted(tally.items())]
-    return dg.MetadataValue.md("\n".join([f"{name} | rows", "---|---:", *lines]))
+    rule = "---|" * columns + "---:"
+    return dg.MetadataValue.md("\n".join([f"{name} | rows", rule, *lines]))
 
 
 def _image(png: bytes) -> dg.MetadataValue[Any]:

@@ -5,15 +5,18 @@ the manifest of what the index must hold.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
 from chillguard import identity, intake, schema
 
 Row = dict[str, Any]
+_PAYLOAD = ("lang", "sources", "may_redistribute")
+_EMBEDDED = ["point_id", "text", *_PAYLOAD]
 
 
 class PostFilter(BaseModel):
@@ -52,14 +55,23 @@ def _indexed(rows: list[Row], model: str, dimension: int) -> Row:
     return post | {"point_id": identity.digest("point", post["post_id"], payload(post))}
 
 
-def points(index: pa.Table) -> dict[str, Row]:
-    """Rows that the vector store must hold, by point id."""
-    return {row["point_id"]: row for row in index.to_pylist() if row["retrievable"]}
+def points(index: pa.Table) -> dict[str, str]:
+    """Post ids by the ids of the points that the vector store must hold."""
+    kept = index.filter(index["retrievable"])
+    return dict(zip(kept["point_id"].to_pylist(), kept["post_id"].to_pylist(), strict=True))
+
+
+def by_length(index: pa.Table, points: Collection[str]) -> pa.Table:
+    """The rows of these points, texts of like length beside one another."""
+    wanted = pa.array(sorted(points), pa.string())
+    rows = index.filter(pc.is_in(index["point_id"], wanted)).select(_EMBEDDED)
+    rows = rows.append_column("length", pc.utf8_length(rows["text"]))
+    return rows.sort_by([("length", "ascending"), ("point_id", "ascending")])
 
 
 def payload(row: Row) -> Row:
     """What a point carries beside its vectors: what a filter may ask for."""
-    return {name: row[name] for name in ("lang", "sources", "may_redistribute")}
+    return {name: row[name] for name in _PAYLOAD}
 
 
 def posts(index: pa.Table) -> dict[str, Row]:

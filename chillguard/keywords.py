@@ -45,13 +45,18 @@ class Finder:
 
 
 class KeywordsConfig(BaseModel):
-    """Keyword expansion; the paper's pool is about 80 per micro category (section 3.1)."""
+    """Keyword expansion; the paper's pool is about 80 per micro category (section 3.1).
+
+    `targets` sets single categories apart. An answer is asked for `per_request` keywords at most:
+    more would not fit in its tokens.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     target: int = 80
     targets: Mapping[str, int] = {}
-    rounds: int = 4
+    per_request: int = 60
+    rounds: int = 6
     sampling: calls.Sampling = calls.Sampling(temperature=0.7, max_tokens=2048)
 
     def wanted(self, code: str) -> int:
@@ -87,10 +92,17 @@ def expand(
     """The `expanded_keywords` table: pool and seeds, and what the expander adds up to the target.
 
     Each round asks once per category that is short, until a round brings it nothing new: so the
-    same pool always ends in the same requests. The pool's own keywords always stay.
+    same pool always ends in the same requests. The pool's own keywords always stay. Raises
+    `TaxonomyError` for a target of a category that does not exist.
     """
+    strange = sorted(set(config.targets) - set(taxonomy.codes))
+    if strange:
+        raise TaxonomyError(
+            f"settings.keywords.targets: the taxonomy has no category {strange[0]!r}; name one of "
+            f"{', '.join(taxonomy.codes)}"
+        )
     rows: list[Row] = pool.to_pylist()
-    taken = {matching.match_text(row["zh"]) for row in rows}
+    taken = {form for row in rows for form in _forms(row)}
     for seed in seeds.to_pylist():
         _take(rows, taken, {**seed, "provenance": "seed"})
     growing = set(taxonomy.codes)
@@ -132,7 +144,10 @@ def by_category(table: pa.Table) -> dict[str, list[Row]]:
 
 
 def _grow(
-    rows: list[Row], taken: set[str], outcome: calls.Outcome[list[tuple[str, str]]], wanted: int
+    rows: list[Row],
+    taken: set[tuple[str, str]],
+    outcome: calls.Outcome[list[tuple[str, str]]],
+    wanted: int,
 ) -> bool:
     before = len(rows)
     for zh, en in outcome.value or ():
@@ -154,7 +169,7 @@ def _requests(
                 "macro": taxonomy.macro_of[code],
                 "micro": taxonomy.micro[code],
                 "existing": existing,
-                "wanted": lack,
+                "wanted": min(lack, config.per_request),
             }
             found.append(
                 calls.ChatRequest(
@@ -173,11 +188,17 @@ def _keyword(code: str, zh: str, en: str) -> Row:
     return {"keyword_id": key, "micro_category": code, "zh": zh, "en": en}
 
 
-def _take(rows: list[Row], taken: set[str], keyword: Row) -> None:
-    form = matching.match_text(keyword["zh"])
-    if form and form not in taken and not screening.screen(f"{keyword['zh']} {keyword['en']}"):
-        taken.add(form)
+def _take(rows: list[Row], taken: set[tuple[str, str]], keyword: Row) -> None:
+    """Add a keyword unless one of its forms is there; of a seed, the Chinese one counts alone."""
+    forms = _forms(keyword)
+    new = forms[0] not in taken if keyword["provenance"] == "seed" else taken.isdisjoint(forms)
+    if new and forms[0][1] and not screening.screen(f"{keyword['zh']} {keyword['en']}"):
+        taken.update(forms)
         rows.append(keyword)
+
+
+def _forms(keyword: Row) -> list[tuple[str, str]]:
+    return [(name, matching.match_text(keyword[name])) for name in _FORMS]
 
 
 def _size(rows: Iterable[Row], code: str) -> int:

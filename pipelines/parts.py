@@ -8,7 +8,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-_OF_SERVER = {"url", "api_key", "collection", "m", "ef_construct", "grpc", "grpc_port"}
+_OF_SERVER = {"url", "api_key", "collection", "m", "ef_construct", "grpc", "grpc_port"} | {
+    "payload_indexes"
+}
 
 
 class Part(BaseModel):
@@ -118,6 +120,7 @@ class VectorStore(Part):
     grpc: bool = False
     grpc_port: int = 6334
     quantization: Literal["none", "int8"] = "none"
+    payload_indexes: list[Literal["lang", "sources", "terms"]] | None = None
 
     @model_validator(mode="after")
     def _has_its_place(self) -> "VectorStore":

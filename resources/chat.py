@@ -243,8 +243,8 @@ def _reply(body: bytes) -> Reply:
         tokens = _whole(usage.get("prompt_tokens")), _whole(usage.get("completion_tokens"))
         fingerprint = document.get("system_fingerprint")
         finish_reason = choice.get("finish_reason")
-        # A lone surrogate can be neither stored nor sent on.
-        text = content.encode("utf-8", "replace").decode("utf-8")
+        # A lone surrogate can be neither stored nor sent on, and PostgreSQL stores no NUL.
+        text = content.encode("utf-8", "replace").decode("utf-8").replace("\0", "\ufffd")
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise Failed("HTTP 200, but not a chat completion") from None
     finish_reason = finish_reason if isinstance(finish_reason, str) else "unknown"

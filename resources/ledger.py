@@ -15,59 +15,11 @@ import sqlalchemy as sa
 
 from chillguard import calls
 from resources import database
+from resources.ledger_tables import BINDINGS, CALLS, FINGERPRINTS, QUARANTINE, TABLES
 
 _IN_BATCH = 500
 _PROBE = "probe"
 _ID_CHARS = 32
-_METADATA = sa.MetaData()
-CALLS = sa.Table(
-    "calls",
-    _METADATA,
-    sa.Column("key", sa.String(64), primary_key=True),
-    sa.Column("asset", sa.String, nullable=False, comment="asset that paid for the call"),
-    sa.Column("role", sa.String, nullable=False),
-    sa.Column("run_id", sa.String, nullable=False, comment="run that paid for the call"),
-    sa.Column("row_id", sa.String, comment="row that asked first"),
-    sa.Column("template", sa.String, comment="template of the request, and its fingerprint"),
-    sa.Column("model", sa.String, nullable=False),
-    sa.Column("revision", sa.String, nullable=False),
-    sa.Column("repeat_index", sa.Integer, nullable=False),
-    sa.Column("answer", sa.Text, comment="raw; null once taken down"),
-    sa.Column("finish_reason", sa.String),
-    sa.Column("logprobs", sa.JSON(none_as_null=True)),
-    sa.Column("prompt_tokens", sa.Integer),
-    sa.Column("completion_tokens", sa.Integer),
-    sa.Column("latency_ms", sa.Float),
-    sa.Column("cost", sa.Float, comment="by the price file; null = unpriced"),
-    sa.Column("endpoint", sa.String, comment="scheme, host and path; never credentials"),
-    sa.Column("fingerprint", sa.String, comment="observed; a change is drift"),
-    sa.Column("answered_at", sa.DateTime(timezone=True), nullable=False),
-    sa.Column("taken_down_at", sa.DateTime(timezone=True)),
-    sa.Index("calls_by_asset", "asset", "role"),
-    sa.Index("calls_by_run", "run_id"),
-)
-QUARANTINE = sa.Table(
-    "quarantine",
-    _METADATA,
-    sa.Column("key", sa.String(64), primary_key=True, comment="ledger key of the first attempt"),
-    sa.Column("asset", sa.String, nullable=False),
-    sa.Column("role", sa.String, nullable=False),
-    sa.Column("model", sa.String, nullable=False),
-    sa.Column("row_id", sa.String, nullable=False, comment="row that asked"),
-    sa.Column("reason", sa.String, nullable=False),
-    sa.Column("attempts", sa.Integer, nullable=False),
-    sa.Column("last_answer", sa.Text, comment="raw; null when none came"),
-    sa.Column("held", sa.Boolean, nullable=False, comment="not asked again until re-driven"),
-    sa.Column("drives", sa.Integer, nullable=False, comment="how often it was re-driven"),
-    sa.Column("quarantined_at", sa.DateTime(timezone=True), nullable=False),
-)
-BINDINGS = sa.Table(
-    "bindings",
-    _METADATA,
-    sa.Column("endpoint", sa.String, primary_key=True),
-    sa.Column("model", sa.String, primary_key=True),
-    sa.Column("binding", sa.String, nullable=False, comment="how the endpoint binds a schema"),
-)
 
 
 def _now() -> dt.datetime:
@@ -151,13 +103,21 @@ class Ledger(dg.ConfigurableResource):
         """What is known of a call, without its answer; None if it was never answered."""
         columns = [column for column in CALLS.c if column.name not in ("answer", "logprobs")]
         query = sa.select(*columns).where(CALLS.c.key == key)
-        with database.engine(self.url, _METADATA).connect() as connection:
+        with database.engine(self.url, TABLES).connect() as connection:
             row = connection.execute(query).first()
         return dict(row._mapping) if row else None
 
     def add(self, answered: Iterable[Call]) -> None:
         """Commit answered calls in one transaction; a key that is there already stays as it is."""
-        self._insert(CALLS, [vars(call) for call in answered])
+        rows = [vars(call) for call in answered]
+        names = ("model", "revision", "fingerprint")
+        seen = {tuple(row[name] for name in names): row["answered_at"] for row in reversed(rows)}
+        with database.engine(self.url, TABLES).begin() as connection:
+            database.insert_new(connection, CALLS, rows)
+            for observed, at in seen.items():
+                if observed[-1] is not None:
+                    row = dict(zip(names, observed, strict=True)) | {"seen_at": at}
+                    database.insert_new(connection, FINGERPRINTS, [row])
 
     def count(self) -> int:
         """Number of calls ever paid for."""
@@ -173,7 +133,7 @@ class Ledger(dg.ConfigurableResource):
             sa.func.coalesce(sa.func.sum(tokens), 0),
             sa.func.coalesce(sa.func.sum(CALLS.c.cost), 0.0),
         ).where(*(CALLS.c[name] == value for name, value in by.items()))
-        with database.engine(self.url, _METADATA).connect() as connection:
+        with database.engine(self.url, TABLES).connect() as connection:
             found = connection.execute(query).one()
         return Spent(int(found[0]), int(found[1]), float(found[2]))
 
@@ -184,7 +144,7 @@ class Ledger(dg.ConfigurableResource):
             CALLS.c.row_id.is_distinct_from(_PROBE),
             *(CALLS.c[name] == value for name, value in by.items()),
         )
-        with database.engine(self.url, _METADATA).connect() as connection:
+        with database.engine(self.url, TABLES).connect() as connection:
             found = connection.execute(query).one()
         if found[2] is None:
             return None
@@ -204,7 +164,7 @@ class Ledger(dg.ConfigurableResource):
     def release(self, keys: Iterable[str]) -> None:
         """Forget quarantined requests: they were answered."""
         gone = list(keys)
-        with database.engine(self.url, _METADATA).begin() as connection:
+        with database.engine(self.url, TABLES).begin() as connection:
             for part in _parts(gone):
                 connection.execute(sa.delete(QUARANTINE).where(QUARANTINE.c.key.in_(part)))
 
@@ -213,7 +173,7 @@ class Ledger(dg.ConfigurableResource):
         update = sa.update(QUARANTINE).values(held=False, drives=QUARANTINE.c.drives + 1)
         if asset:
             update = update.where(QUARANTINE.c.asset == asset)
-        with database.engine(self.url, _METADATA).begin() as connection:
+        with database.engine(self.url, TABLES).begin() as connection:
             return int(connection.execute(update).rowcount)
 
     def take_down(self, keys: Sequence[str], row_ids: Sequence[str]) -> int:
@@ -223,7 +183,7 @@ class Ledger(dg.ConfigurableResource):
         """
         gone = {"answer": None, "logprobs": None, "taken_down_at": _now()}
         count = 0
-        with database.engine(self.url, _METADATA).begin() as connection:
+        with database.engine(self.url, TABLES).begin() as connection:
             # A row may ask several times, under its id and a suffix.
             by_row = sa.func.substr(CALLS.c.row_id, 1, _ID_CHARS)
             for column, values in ((CALLS.c.key, keys), (by_row, row_ids)):
@@ -234,13 +194,13 @@ class Ledger(dg.ConfigurableResource):
             for part in _parts(row_ids):
                 update = sa.update(QUARANTINE).where(QUARANTINE.c.row_id.in_(part))
                 connection.execute(update.values(last_answer=None))
-        database.forget(self.url, _METADATA)
+        database.forget(self.url, TABLES)
         return count
 
     def binding(self, endpoint: str, model: str) -> str | None:
         """How the endpoint binds a schema, if it was ever probed."""
         where = (BINDINGS.c.endpoint == endpoint, BINDINGS.c.model == model)
-        with database.engine(self.url, _METADATA).connect() as connection:
+        with database.engine(self.url, TABLES).connect() as connection:
             found = connection.execute(sa.select(BINDINGS.c.binding).where(*where)).scalar()
         return None if found is None else str(found)
 
@@ -249,12 +209,23 @@ class Ledger(dg.ConfigurableResource):
         row = {"endpoint": endpoint, "model": model, "binding": binding}
         self._insert(BINDINGS, [row])
 
+    def fingerprints(self, model: str, revision: str) -> list[str]:
+        """Fingerprints under which a declared model has ever answered, oldest first."""
+        table = FINGERPRINTS.c
+        query = (
+            sa.select(table.fingerprint)
+            .where(table.model == model, table.revision == revision)
+            .order_by(table.seen_at, table.fingerprint)
+        )
+        with database.engine(self.url, TABLES).connect() as connection:
+            return [str(found) for found in connection.execute(query).scalars()]
+
     def _insert(self, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
-        with database.engine(self.url, _METADATA).begin() as connection:
+        with database.engine(self.url, TABLES).begin() as connection:
             database.insert_new(connection, table, rows)
 
     def _among(self, query: Any, column: Any, keys: Sequence[str]) -> Iterable[Any]:
-        with database.engine(self.url, _METADATA).connect() as connection:
+        with database.engine(self.url, TABLES).connect() as connection:
             for part in _parts(keys):
                 yield from connection.execute(query.where(column.in_(part)))
 

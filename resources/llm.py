@@ -170,4 +170,24 @@ class Asker(calls.Ask):
                 ) from None
             finally:
                 runner.run(stream.engine.close())
+                self._observed(model, endpoints)
                 self.progress.end()
+
+    def _observed(self, model: ModelRole, endpoints: Sequence[Endpoint]) -> None:
+        """Tell of endpoints that bind no schema, and of a model that changed behind its name."""
+        bindings = {e.shown: e.binding for e in endpoints if e.binding}
+        for shown, binding in bindings.items() - self.usage.bindings.items():
+            if binding == "prompt" and model.structured == "auto":
+                self.progress.note(
+                    f"endpoint {shown} binds no answer schema, whatever it accepts: its answers "
+                    "are free text, read by the parser alone"
+                )
+        self.usage.bindings.update(bindings)
+        found = self._models.ledger.fingerprints(model.model, model.revision)
+        name = f"{model.model}@{model.revision}"
+        if len(found) > 1 and name not in self.usage.fingerprints:
+            self.usage.fingerprints[name] = found
+            self.progress.note(
+                f"drift: {name} has answered under {len(found)} fingerprints, last {found[-1]}; "
+                "if the model itself changed, declare another `revision` to ask it anew"
+            )

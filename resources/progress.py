@@ -10,7 +10,11 @@ _TELL_EVERY_S = 5.0
 
 @dataclass
 class Usage:
-    """Totals over the calls of one asset; refusals are counted by model, failures by reason."""
+    """Totals over the calls of one asset; refusals are counted by model, failures by reason.
+
+    `bindings` is how each endpoint binds a schema; `fingerprints` are those of each declared model
+    that has answered under more than one.
+    """
 
     paid: int = 0
     from_ledger: int = 0
@@ -22,6 +26,8 @@ class Usage:
     reasons: Counter[str] = field(default_factory=Counter)
     refusals: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
+    bindings: dict[str, str] = field(default_factory=dict)
+    fingerprints: dict[str, list[str]] = field(default_factory=dict)
 
     def paid_for(self, prompt_tokens: int, completion_tokens: int, cost: float) -> None:
         """Count one paid call."""
@@ -83,6 +89,10 @@ class Progress:
             self.usage.quarantined += 1
             self.usage.reasons[reason] += 1
             self.usage.refusals[model] += reason == "refusal"
+
+    def note(self, text: str) -> None:
+        """Tell what a person should know about the running role."""
+        self._tell(f"{self._asset}: {self._role}: {text}")
 
     def tick(self, errors: Mapping[str, int]) -> None:
         """Tell how far it is, every few seconds."""

@@ -35,6 +35,7 @@ MEMORY = ":memory:"
 _BATCH = 500
 _SCROLL = 10_000
 _QUERIES = 32
+_OVERSAMPLING = 2.0
 
 
 class QdrantStore(VectorStore):
@@ -42,7 +43,8 @@ class QdrantStore(VectorStore):
 
     `grpc` talks over `grpc_port` instead of the URL's. `m`, `ef_construct` and `ef` are those of
     the index (HNSW); `exact` goes without it. `quantization` int8 keeps quantised vectors in memory
-    and the full ones on disk.
+    and the full ones on disk; of twice as many candidates the full ones decide. `payload_indexes`
+    names the fields that get an index, of those that a filter may name.
     """
 
     url: str
@@ -55,6 +57,7 @@ class QdrantStore(VectorStore):
     ef_construct: int = 200
     ef: int = 256
     quantization: Literal["none", "int8"] = "none"
+    payload_indexes: list[str] = list(PAYLOAD)
     timeout_s: int = 60
 
     _client: Any = PrivateAttr(default=None)
@@ -117,7 +120,7 @@ class QdrantStore(VectorStore):
             metadata=dict(wanted),
         )
         if self.url != MEMORY:
-            for field in PAYLOAD:
+            for field in self.payload_indexes:
                 keyword = models.PayloadSchemaType.KEYWORD
                 client.create_payload_index(self.collection, field, keyword)
 
@@ -196,7 +199,12 @@ class QdrantPoints(Collection):
         from qdrant_client import models
 
         exact = self._store.exact
-        params = models.SearchParams(exact=exact, hnsw_ef=None if exact else self._store.ef)
+        decided = models.QuantizationSearchParams(rescore=True, oversampling=_OVERSAMPLING)
+        params = models.SearchParams(
+            exact=exact,
+            hnsw_ef=None if exact else self._store.ef,
+            quantization=None if self._store.quantization == "none" else decided,
+        )
         condition, named = _filter(where), _named(vectors, i)
         if SPARSE not in named:
             return models.QueryRequest(

@@ -33,20 +33,21 @@ class Retrieval(dg.ConfigurableResource):
             there = collection.ids()
             gone = there - wanted.keys()
             collection.delete(gone)
-            missing = sorted(wanted.keys() - there, key=lambda key: (len(wanted[key]["text"]), key))
-            pace = Pace("post_index", "posts embedded", len(missing), tell)
-            for start in range(0, len(missing), _CHUNK):
-                chunk = missing[start : start + _CHUNK]
-                vectors = embedder.embed([wanted[key]["text"] for key in chunk])
-                collection.upsert(chunk, vectors, [embedding.payload(wanted[key]) for key in chunk])
-                pace.add(len(chunk))
-        return len(missing), len(gone)
+            missing = embedding.by_length(manifest, wanted.keys() - there)
+            pace = Pace("post_index", "posts embedded", missing.num_rows, tell)
+            for chunk in missing.to_batches(_CHUNK):
+                rows = chunk.to_pylist()
+                vectors = embedder.embed([row["text"] for row in rows])
+                payloads = [embedding.payload(row) for row in rows]
+                collection.upsert([row["point_id"] for row in rows], vectors, payloads)
+                pace.add(len(rows))
+        return missing.num_rows, len(gone)
 
     def remove(self, manifest: pa.Table, post_ids: Collection[str]) -> int:
         """Delete the points of posts; returns how many there were."""
         embedder = self.embedder
         known = embedding.points(manifest)
-        gone = [key for key, row in known.items() if row["post_id"] in post_ids]
+        gone = [key for key, post in known.items() if post in post_ids]
         with self.vector_store.open(
             embedder.identity, embedder.dimension, embedder.sparse
         ) as collection:
@@ -63,4 +64,4 @@ class Retrieval(dg.ConfigurableResource):
             embedder.identity, embedder.dimension, embedder.sparse
         ) as collection:
             found = collection.nearest(embedder.embed(texts), k, where)
-        return [[known[key]["post_id"] for key in keys if key in known] for keys in found]
+        return [[known[key] for key in keys if key in known] for keys in found]

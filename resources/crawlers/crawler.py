@@ -8,14 +8,14 @@ import asyncio
 import dataclasses
 import functools
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
 from pydantic import TypeAdapter
 
-from chillguard import intake, records
+from chillguard import identity, intake, records, takedown
 from resources.crawlers.http import BadQuery, Blocked, Fault, Http
 from resources.crawlers.kinds import Source
 from resources.crawlers.source import NetworkSource, Page, Post, Query
@@ -43,8 +43,11 @@ class NetworkCrawler(dg.ConfigurableResource):
         keywords: Sequence[Mapping[str, Any]],
         rejects: list[records.Reject],
         tell: Callable[[str], None],
+        taken_down: Collection[str] = (),
     ) -> Iterator[Mapping[str, Any]]:
         """All posts of the source after crawling on; a query it rejects goes to `rejects`.
+
+        Of a post of which a mark is in `taken_down`, the text is never stored.
 
         Raises `dg.Failure` when the source answers no query; what it brought before is kept, and
         the next run goes on there.
@@ -55,7 +58,7 @@ class NetworkCrawler(dg.ConfigurableResource):
                 f"source {source.name!r} needs credentials: set the environment variable "
                 f"{source.token_env}, or set `enabled: false` for it in the profile"
             )
-        run = _Run(source, self.store, tell, rejects)
+        run = _Run(source, self.store, tell, rejects, taken_down)
         try:
             asyncio.run(run.crawl(source.queries(keywords), source.headers(self.token)))
         except Fault as fault:
@@ -75,6 +78,7 @@ class _Run:
     store: PostStore
     tell: Callable[[str], None]
     rejects: list[records.Reject]
+    taken_down: Collection[str]
     done: int = 0
     brought: int = 0
     told_at: float = 0.0
@@ -174,10 +178,16 @@ class _Run:
             since=at.since,
             again=at.again,
         )
-        admitted = [(_for(query, post), intake.admit(post.text)) for post in kept]
+        admitted = [(_for(query, post), self._admit(post)) for post in kept]
         self.store.add(source.name, query, number, admitted, after)
         self.brought += len(kept)
         return after
+
+    def _admit(self, post: Post) -> intake.Admitted:
+        admitted = intake.admit(post.text)
+        key = identity.post_id(admitted.text or admitted.text_hash)
+        marks = takedown.marks(key, post.native_id, self.source.name, post.url)
+        return admitted if marks.isdisjoint(self.taken_down) else intake.taken_down(admitted)
 
     def _tell(self, http: Http, total: int) -> None:
         self.told_at = time.monotonic()

@@ -1,6 +1,6 @@
 """The `files` source: posts from local files."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -24,6 +24,7 @@ class FilesCrawler(dg.ConfigurableResource):
         keywords: Sequence[Mapping[str, Any]],
         rejects: list[records.Reject],
         tell: Callable[[str], None],
+        taken_down: Collection[str] = (),
     ) -> Iterator[Mapping[str, Any]]:
         """Good records of the file; the others are appended to `rejects`."""
         yield from records.accept(parsed_rows(self.config), self.config, (), rejects)

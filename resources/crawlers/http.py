@@ -5,11 +5,9 @@ headers; bodies bounded in size and time. What is asked for and what it means is
 """
 
 import asyncio
-import datetime as dt
 import ipaddress
 import json
 import socket
-import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,7 +18,6 @@ import aiohttp
 import httpx
 import tenacity
 from aiolimiter import AsyncLimiter
-from protego import Protego
 from pydantic import BaseModel, ConfigDict, Field
 
 from resources.chat import retry_after_s
@@ -31,7 +28,9 @@ from resources.crawlers.network import (
     decoded,
     is_address,
     shown,
+    until,
 )
+from resources.crawlers.robots import Robots
 
 AGENT = "chillguard"
 _PASSING = frozenset({408, 425, 500, 502, 503, 504})
@@ -101,7 +100,7 @@ class Http:
         self._rooms: dict[str, asyncio.Semaphore] = defaultdict(
             lambda: asyncio.Semaphore(limits.concurrency)
         )
-        self._robots: dict[str, Protego] = {}
+        self._robots = Robots(AGENT, self._robots_file)
         try:
             self._trusted = addresses(limits.private_hosts)
         except ValueError as error:
@@ -145,14 +144,10 @@ class Http:
 
         Raises `Fault` where robots.txt bars the page or it is no text.
         """
-        if not is_address(url):
-            raise Fault("not a web address")
-        if not await self._may_fetch(url):
-            raise Fault(f"robots.txt of {urlsplit(url).hostname} bars the page")
         known = self._marks(url) or Marks()
         headers = {"if-none-match": known.etag, "if-modified-since": known.modified}
         given = {name: value for name, value in headers.items() if value}
-        response, body = await self._get(url, {}, given, follow=True)
+        response, body = await self._followed(url, given)
         if response.status_code == 304 and given:
             return None
         if response.status_code != 200:
@@ -161,6 +156,34 @@ class Http:
             raise Fault("not a text page")
         marks = Marks(response.headers.get("etag"), response.headers.get("last-modified"))
         return decoded(response.charset_encoding, body), marks
+
+    async def _followed(self, url: str, headers: Mapping[str, str]) -> tuple[httpx.Response, bytes]:
+        """The page at the end of all redirects; each host on the way has its rules and its rate."""
+        for _ in range(self._limits.max_redirects + 1):
+            if not is_address(url):
+                raise Fault("not a web address")
+            await self._heed_robots(url)
+            response, body = await self._get(url, {}, headers, follow=False)
+            if response.next_request is None:
+                return response, body
+            url = str(response.next_request.url)
+        raise Fault(f"{shown(url)}: too many redirects")
+
+    async def _heed_robots(self, url: str) -> None:
+        host = urlsplit(url).netloc
+        if not await self._robots.allows(url):
+            raise Fault(f"robots.txt of {host} bars the page")
+        delay_s = await self._robots.delay_s(url)
+        if delay_s > self._limits.max_wait_s:
+            raise Fault(f"robots.txt of {host} asks to wait {delay_s:,.0f} s between pages")
+        if delay_s > self._rates[host].time_period:
+            self._rates[host] = AsyncLimiter(1, delay_s)
+
+    async def _robots_file(self, url: str) -> tuple[httpx.Response, bytes] | None:
+        try:
+            return await self._get(url, {}, {}, follow=True)
+        except Fault:
+            return None
 
     def was_read(self, url: str) -> bool:
         """Whether a page was ever read."""
@@ -212,9 +235,9 @@ class Http:
         if status != 429 and status not in _PASSING:
             return
         wait_s = retry_after_s(response.headers.get("retry-after"))
-        for name in ("x-rate-limit-reset", "x-ratelimit-reset"):
+        for name in ("x-rate-limit-reset", "x-ratelimit-reset", "ratelimit-reset"):
             if wait_s is None and (reset := response.headers.get(name)):
-                wait_s = _until(reset)
+                wait_s = until(reset)
         reason = f"{shown(url)} answers HTTP {status}"
         if wait_s is not None and wait_s > self._limits.max_wait_s:
             raise Blocked(f"{reason} and asks to wait {wait_s:,.0f} s: run again after that")
@@ -230,23 +253,6 @@ class Http:
                     f"{self._limits.max_body_bytes:,} bytes"
                 )
         return bytes(received)
-
-    async def _may_fetch(self, url: str) -> bool:
-        parts = urlsplit(url)
-        if parts.netloc not in self._robots:
-            rules = "User-agent: *\nDisallow: /"
-            try:
-                response, body = await self._get(
-                    f"{parts.scheme}://{parts.netloc}/robots.txt", {}, {}, follow=True
-                )
-                if response.status_code == 200:
-                    rules = body.decode("utf-8", "replace")
-                elif 400 <= response.status_code < 500:
-                    rules = ""
-            except Fault:
-                pass
-            self._robots[parts.netloc] = Protego.parse(rules)
-        return bool(self._robots[parts.netloc].can_fetch(url, AGENT))
 
     def _rate(self) -> AsyncLimiter:
         # One token at a time: no burst, whatever the rate.
@@ -281,15 +287,3 @@ def _wait(state: tenacity.RetryCallState) -> float:
     fault = state.outcome.exception() if state.outcome else None
     told = fault.wait_s if isinstance(fault, Passing) else None
     return told if told is not None else min(30.0, 0.5 * 2.0**state.attempt_number)
-
-
-def _until(reset: str) -> float | None:
-    """Seconds until a moment given as unix time or in ISO 8601."""
-    try:
-        return max(0.0, float(reset) - time.time())
-    except ValueError:
-        pass
-    try:
-        return max(0.0, dt.datetime.fromisoformat(reset).timestamp() - time.time())
-    except (ValueError, OverflowError):
-        return None

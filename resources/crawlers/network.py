@@ -1,13 +1,16 @@
-"""Addresses, transport and charsets: what crawling has to know of the network below HTTP."""
+"""Addresses, transport, charsets and times: what crawling has to know of the network below HTTP."""
 
+import datetime as dt
 import re
 import socket
+import time
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 import httpx
 import httpx_aiohttp
 
+_DAY_S = 86_400.0
 _META_CHARSET = re.compile(rb"""<meta[^>]+charset=["']?([\w-]+)""", re.IGNORECASE)
 
 
@@ -66,3 +69,16 @@ def shown(url: str) -> str:
         return "an address that is none"
     host = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://{host}{parts.path}" if host else parts.path
+
+
+def until(reset: str) -> float | None:
+    """Seconds until a moment given as unix time or in ISO 8601; a small number is seconds."""
+    try:
+        told = float(reset)
+        return told if 0 <= told <= _DAY_S else max(0.0, told - time.time())
+    except ValueError:
+        pass
+    try:
+        return max(0.0, dt.datetime.fromisoformat(reset).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return None

@@ -1,8 +1,9 @@
 """X: API v2 recent and archive search.
 
 `GET /2/tweets/search/recent` covers seven days, `/all` the archive. Pages by `next_token`; `data`
-may be absent. The developer terms bar redistributing text (ids only) and training foundation models
-with it: the terms of this source stay closed unless a contract says else. Reads are paid per post.
+may be absent. Without `start_time`, the archive answers the last 30 days alone. The developer
+terms bar redistributing text (ids only) and training foundation models with it: the terms of this
+source stay closed unless a contract says else. Reads are paid per post.
 """
 
 from typing import Any, Literal
@@ -12,18 +13,20 @@ from resources.crawlers.source import NetworkSource, Page, Post, Query, Url, key
 
 
 class X(NetworkSource):
-    """Posts of the API at `url`; `archive` searches since 2006."""
+    """Posts of the API at `url`; `archive` searches from `start_time` on."""
 
     kind: Literal["x"] = "x"
     url: Url = "https://api.x.com"
     archive: bool = False
+    start_time: str = "2006-03-21T00:00:00Z"
     token_env: str | None = "X_BEARER_TOKEN"  # noqa: S105 - the name of a variable
 
     needs_token = True
 
     async def page(self, http: Http, query: Query, cursor: str | None) -> Page:
         """One page: 100 posts of the last days, or 500 of the archive."""
-        marks = {"next_token": cursor, "since_id": query.since}
+        start = self.start_time if self.archive and not query.since else None
+        marks = {"next_token": cursor, "since_id": query.since, "start_time": start}
         params = {
             "query": f'"{query.text}" lang:{query.lang} -is:retweet',
             "max_results": 500 if self.archive else 100,

@@ -19,6 +19,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[2])]
 from harness import (
     BARE,
     OURS,
+    RAMPING,
     ROOT,
     Contestant,
     Failed,
@@ -49,7 +50,7 @@ class Plan:
 def latency(plan: Plan) -> None:
     """A few calls that take long: how near to the ideal."""
     n, c, delay_ms = plan.size(1000), 64, 200
-    reports = _race([OURS, *BARE, *plan.peers], plan.rounds, n, c, delay_ms)
+    reports = _race([OURS, RAMPING, *BARE, *plan.peers], plan.rounds, n, c, delay_ms)
     _rates(reports, f"{n:,} calls of {delay_ms} ms, {c} at once", n)
 
 

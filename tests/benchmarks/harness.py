@@ -140,6 +140,7 @@ def kill(process: subprocess.Popen[str]) -> None:
 
 
 OURS = Contestant("ours", [sys.executable, str(HERE / "ours.py")])
+RAMPING = Contestant("ours, auto_concurrency", OURS.command, ["--kind", "ramp"])
 BARE = [
     Contestant(name, [sys.executable, str(HERE / "bare.py")], ["--kind", kind])
     for name, kind in (

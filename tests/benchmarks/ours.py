@@ -24,14 +24,16 @@ SAMPLING = Sampling(max_tokens=16)
 def asker(job: Job) -> Asker:
     """A way to ask the endpoint of the job.
 
-    How the endpoint binds a schema is declared, unless the kind is `auto`: then it is probed.
+    How the endpoint binds a schema is declared, unless the kind is `auto`: then it is probed. With
+    the kind `ramp` concurrency starts low and climbs.
     """
     role = ModelRole(
         role="juror",
         model=MODEL,
         urls=[job.url],
         concurrency=job.c,
-        structured=job.kind or "prompt",
+        structured="auto" if job.kind == "auto" else "prompt",
+        auto_concurrency=job.kind == "ramp",
     )
     models = LanguageModels(roles=[role], ledger=Ledger(url=f"sqlite:///{job.home / 'ledger.db'}"))
     return Asker(models, "bench", "run", Progress("bench", lambda line: None))

@@ -44,7 +44,12 @@ def trainer(kind: str, folder: Path, pairs: int) -> Any:
     from tests.chillguard.training import tiny
 
     rows = [
-        {"pair_id": str(n), "prompt": _TEXT, "chosen": _TEXT[n % 9 :], "rejected": _TEXT[n % 7 :]}
+        {
+            "pair_id": str(n),
+            "prompt": _TEXT,
+            "chosen": _TEXT[n % 9 :],
+            "rejected": _TEXT[: 20 + n % 7],
+        }
         for n in range(pairs)
     ]
     path = folder / "pairs.parquet"
@@ -61,6 +66,7 @@ def trainer(kind: str, folder: Path, pairs: int) -> Any:
         spec, model, chat.tokenizer(model, kind), data.rows(spec, str(path)), folder / kind, 1
     )
     made.create_optimizer()
+    made.current_gradient_accumulation_steps = 1
     made.model.train()
     return made
 

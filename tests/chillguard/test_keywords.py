@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from chillguard import calls, keywords, matching, schema, screening, taxonomy
@@ -93,6 +95,59 @@ def test_a_term_stands_once_over_all_categories_and_spellings():
         [*(matching.match_text(f"词{c}") for c in SMALL.codes), "同一个词"]
     )
     assert _sizes(found)["M1a"] == 2
+
+
+@pytest.mark.parametrize("en", ["term M1b", "Term  M1B", "TERM M1b!"])
+def test_an_english_form_that_another_keyword_has_is_not_taken_again(en):
+    ask = builders.Ask(expander=lambda request: {"keywords": [{"zh": "新", "en": en}]})
+    assert builders.columns(_grown(ask), "zh") == builders.columns(SEEDS, "zh")
+
+
+def test_a_seed_joins_whatever_its_english_form():
+    pool = _grown(_inventive(3), config=_config(target=6))
+    same = next(row["en"] for row in pool.to_pylist() if row["provenance"] == "expanded")
+    more = {**PLAIN, "M1a": [*PLAIN["M1a"], {"zh": "另一个种子", "en": same}]}
+    seeds = keywords.seed_rows(more, SMALL, "own.yaml")
+    found = keywords.expand(pool, seeds, SMALL, _config(target=2), _inventive())
+    assert "另一个种子" in builders.columns(found, "zh")
+
+
+def test_thirty_one_categories_can_have_thirty_one_targets():
+    whole = taxonomy.parse(taxonomy.packaged("taxonomy.yaml"), "taxonomy.yaml")
+    seeds = keywords.seed_rows(taxonomy.packaged("seed_keywords.yaml"), whole, "seeds")
+    targets = {code: 21 + number for number, code in enumerate(whole.codes)}
+    config = keywords.KeywordsConfig(targets=targets, rounds=40)
+
+    def reply(request):
+        asked = len(request.messages[1]["content"])
+        terms = [f"{request.row_id}词{asked}之{n}" for n in range(7)]
+        return {"keywords": [{"zh": term, "en": f"{term} en"} for term in terms]}
+
+    found = keywords.expand(EMPTY, seeds, whole, config, builders.Ask(expander=reply))
+    assert _sizes(found) == targets
+    assert len(set(targets.values())) == 31
+
+
+def test_a_target_of_an_unknown_category_is_refused_before_anything_is_asked():
+    ask = _inventive()
+    with pytest.raises(taxonomy.TaxonomyError, match=r"targets: .* no category 'M9z'; name one of"):
+        _grown(ask, config=_config(targets={"M9z": 200}))
+    assert ask.asked == []
+
+
+def test_a_large_target_is_asked_for_in_answers_that_hold_it():
+    wanted = []
+
+    def reply(request):
+        (told,) = re.findall(r"\d+", request.messages[-1]["content"].rpartition("词M1a")[2])[:1]
+        wanted.append(int(told))
+        return _pairs(*(f"{len(wanted)}新{n}" for n in range(int(told))))
+
+    one = keywords.KeywordsConfig(target=1, targets={"M1a": 200})
+    found = _grown(builders.Ask(expander=reply), config=one)
+    assert _sizes(found)["M1a"] == 200
+    assert wanted == [60, 60, 60, 19]
+    assert keywords.under_filled(found, SMALL, one) == {}
 
 
 def test_a_category_is_asked_until_a_round_brings_it_nothing_new():

@@ -109,6 +109,25 @@ def test_an_answer_under_a_json_schema_parses(ask, binding):
         assert outcome.value["count"] in range(1, 6)
 
 
+def test_several_samples_are_several_paid_calls_with_repeat_indices_of_their_own(ask, ledger):
+    shape = {"type": "string", "minLength": 8, "maxLength": 24}
+    sampling = {"temperature": 1.0, "max_tokens": 200}
+    asked = [request("p0", BENIGN, shape, repeat=n, **sampling) for n in range(4)]
+    found = [outcome.value for outcome in ask()("juror", asked, text_of)]
+    assert len(found) == 4
+    assert len({*found}) > 1
+    assert ledger.count() == PROBES + 4
+    again = ask()
+    assert sorted(o.value for o in again("juror", asked, text_of)) == sorted(found)
+    assert again.usage.paid == 0
+
+
+def test_the_engine_gives_n_samples_to_one_request(engine):
+    reply = engine.ask(BENIGN, n=3, temperature=1.0, max_tokens=4)
+    assert reply.status_code == 200
+    assert len(reply.json()["choices"]) == 3
+
+
 def test_the_engine_ignores_the_old_names_of_a_constraint(engine):
     old = {"guided_choice": ["qvx"], "extra_body": {"structured_outputs": {"choice": ["qvx"]}}}
     reply = engine.ask(BENIGN, max_tokens=8, temperature=0, **old)

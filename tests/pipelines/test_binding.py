@@ -60,6 +60,16 @@ def test_the_profile_chooses_the_embedder_and_its_settings(build, part, kind, se
             QdrantStore,
             {"url": "http://q:6333", "collection": "mine", "m": 8, "grpc": False, "exact": False},
         ),
+        (
+            {"kind": "qdrant", "url": "http://q:6333", "payload_indexes": ["terms"]},
+            QdrantStore,
+            {"payload_indexes": ["terms"], "quantization": "none"},
+        ),
+        (
+            {"kind": "qdrant", "url": "http://q:6333", "quantization": "int8"},
+            QdrantStore,
+            {"payload_indexes": ["lang", "sources", "terms"], "quantization": "int8"},
+        ),
     ],
 )
 def test_the_profile_chooses_the_vector_store_and_its_settings(build, part, kind, settings):

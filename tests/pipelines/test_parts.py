@@ -64,14 +64,14 @@ def test_an_enabled_network_source_is_crawled(write, source):
     assert [one.name for one in profile.crawled] == ["net"]
 
 
-def test_every_network_source_of_the_shipped_profiles_has_terms_that_somebody_chose():
-    for name in ("offline", "paper", "cluster"):
-        posts = profiles.load(name).posts
-        network = [source for source in posts if isinstance(source, NetworkSource)]
-        on = {source.name for source in network if source.enabled}
-        assert on <= {"c4_zh"}
-        assert all(not source.may_redistribute for source in network)
-        assert all(not source.may_train for source in network if not source.enabled)
+@pytest.mark.parametrize("name", sorted(path.stem for path in profiles.SHIPPED.glob("*.yaml")))
+def test_every_network_source_of_a_shipped_profile_is_off_and_its_terms_are_closed(name):
+    profile = profiles.load(name)
+    network = [source for source in profile.posts if isinstance(source, NetworkSource)]
+    assert [source.name for source in network if source.enabled] == []
+    assert {term for source in network for term in source.terms.values()} <= {False}
+    assert [source.kind for source in profile.crawled] == ["files"] * len(profile.crawled)
+    assert profile.crawled
 
 
 def test_a_source_without_a_kind_is_a_file(write):

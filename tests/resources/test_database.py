@@ -5,7 +5,7 @@ import sqlite3
 import pytest
 import sqlalchemy as sa
 
-from resources import database, ledger
+from resources import database, ledger_tables
 from resources.crawlers import store
 from resources.ledger import Call, Ledger
 
@@ -41,7 +41,7 @@ def _call(key, **more):
 def old(tmp_path):
     """A ledger of an earlier version with two answers."""
     path = tmp_path / "ledger.db"
-    _old(path, ledger.CALLS, _NEWER)
+    _old(path, ledger_tables.CALLS, _NEWER)
     rows = [
         {name: value for name, value in vars(_call(key)).items() if name not in _NEWER}
         for key in ("a", "b")

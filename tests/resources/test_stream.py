@@ -359,6 +359,45 @@ def test_the_probe_finds_out_how_a_schema_binds_and_is_remembered(tmp_path):
         assert endpoint.calls == 1
 
 
+def test_an_endpoint_that_ignores_schemas_is_told_of_once_per_asset(tmp_path):
+    with serve() as endpoint:
+        made, told = models(tmp_path, endpoint.url, structured="auto"), []
+        for _ in range(2):
+            one = asker(made, told)
+            list(one("juror", requests(3, schema=CHOICE), parse))
+            list(one("juror", requests(5, schema=CHOICE), parse))
+            shown = chat.without_credentials(endpoint.url)
+            assert one.usage.bindings == {shown: "prompt"}
+    notes = [line for line in told if "binds no answer schema" in line]
+    assert len(notes) == 2
+    assert all(shown in note for note in notes)
+
+
+def test_an_endpoint_that_binds_or_is_declared_not_to_is_not_told_of(tmp_path):
+    told = []
+    with serve() as endpoint:
+        made = models(tmp_path, endpoint.url, structured="prompt")
+        list(asker(made, told)("juror", requests(3, schema=CHOICE), parse))
+    assert not [line for line in told if "binds no answer schema" in line]
+
+
+def test_a_model_that_changes_behind_its_name_is_told_as_drift(tmp_path):
+    names = iter(["v1"] * 5 + ["v2"] * 9)
+    with serve(lambda text, n: completion() | {"system_fingerprint": next(names)}) as endpoint:
+        made, told = models(tmp_path, endpoint.url, concurrency=1), []
+        first = asker(made, told)
+        list(first("juror", requests(5), parse))
+        assert first.usage.fingerprints == {}
+        assert not [line for line in told if "drift" in line]
+        second = asker(made, told)
+        list(second("juror", requests(7), parse))
+    assert second.usage.fingerprints == {"m@main": ["v1", "v2"]}
+    assert [line for line in told if "drift" in line] == [
+        "asset: juror: drift: m@main has answered under 2 fingerprints, last v2; "
+        "if the model itself changed, declare another `revision` to ask it anew"
+    ]
+
+
 def test_without_a_schema_there_is_no_probe(tmp_path):
     with serve() as endpoint:
         ask(models(tmp_path, endpoint.url, structured="auto"), requests(3))

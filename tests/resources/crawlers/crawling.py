@@ -1,6 +1,6 @@
 """A corpus under test: one database, and crawls of sources on the loopback into it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,11 +72,16 @@ class Corpus:
         return PostStore(url=f"sqlite:///{self.path}")
 
     def crawl(
-        self, source: dict[str, Any], *keywords: dict[str, str], token: str | None = None
+        self,
+        source: dict[str, Any],
+        *keywords: dict[str, str],
+        token: str | None = None,
+        taken_down: Collection[str] = (),
     ) -> list[dict[str, Any]]:
         """Rows after a crawl; of one keyword, unless others are named."""
         crawler = NetworkCrawler(source=source, store=self.store, token=token)
-        return list(crawler.crawl(list(keywords or [WEATHER]), self.rejects, self.told.append))
+        asked = list(keywords or [WEATHER])
+        return list(crawler.crawl(asked, self.rejects, self.told.append, taken_down))
 
     def rows(self, name: str = "here") -> list[dict[str, Any]]:
         """Rows as they are, without a crawl."""

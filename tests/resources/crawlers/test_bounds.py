@@ -10,7 +10,8 @@ import time
 
 import pytest
 
-from resources.crawlers.mastodon import Mastodon
+from resources.crawlers.crawler import NetworkCrawler
+from tests.resources.crawlers import fake_sites
 from tests.resources.crawlers.crawling import (
     COOKING,
     KINDS,
@@ -79,12 +80,26 @@ def test_new_posts_for_ever_end_by_the_number_of_posts(kind, wanted, pages, corp
     assert (len(corpus.numbers()), len(site.asks)) == (wanted, pages)
 
 
-def test_empty_pages_with_ever_new_cursors_end_by_patience(corpus, serve):
-    turn = itertools.count()
-    site = serve(lambda ask: {"posts": [], "cursor": f"c{next(turn)}"})
-    kind = KINDS["bluesky"]
+@pytest.mark.parametrize("name", ["bluesky", "x recent", "x archive"])
+def test_empty_pages_with_ever_new_cursors_end_by_patience(name, corpus, serve):
+    turn, kind = itertools.count(), KINDS[name]
+    empty = {"posts": []} if name == "bluesky" else {"meta": {"result_count": 0}}
+    site = serve(lambda ask: with_cursor(dict(empty), f"c{next(turn)}"))
     corpus.crawl(kind.source(site), token=kind.token)
-    assert len(site.asks) == 3
+    assert (len(site.asks), corpus.rows(), corpus.rejects) == (3, [], [])
+
+
+def test_an_empty_page_among_full_ones_loses_none_of_them(corpus, serve):
+    kind = KINDS["bluesky"]
+    pages = [items(5, 6), [], items(3, 4), [], items(1, 2)]
+
+    def script(ask):
+        at = int(ask.params.get("cursor", 0))
+        answer = {"posts": [fake_sites.bluesky_post(item) for item in pages[at]]}
+        return answer | ({"cursor": str(at + 1)} if at + 1 < len(pages) else {})
+
+    corpus.crawl(kind.source(serve(script)), token=kind.token)
+    assert corpus.numbers() == [1, 2, 3, 4, 5, 6]
 
 
 def test_caps_of_posts_hold_for_each_query_and_start_anew_with_each_pass(corpus, serve):
@@ -111,20 +126,23 @@ def body(size, declared=False):
     return Raw(pieces)
 
 
-@pytest.mark.parametrize("declared", [True, False])
-def test_an_answer_of_100_mb_is_refused_and_the_other_queries_go_on(declared, corpus, serve):
+@pytest.mark.parametrize(
+    ("kind", "declared"), [*((kind, False) for kind in KINDS.values()), (TAG, True)]
+)
+def test_an_answer_of_100_mb_is_refused_and_the_other_queries_go_on(kind, declared, corpus, serve):
     found = {"天气": items(1, 2), "旅行": items(3, about="旅行")}
-    pages = paged(TAG, found)
+    pages = paged(kind, found)
     site = serve(
         lambda ask: body(100_000_000, declared) if asked_about(ask) == "做饭" else pages(ask)
     )
+    source = kind.source(site, {"max_body_bytes": 1_000_000})
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    corpus.crawl(TAG.source(site, {"max_body_bytes": 1_000_000}), WEATHER, COOKING, TRAVEL)
+    corpus.crawl(source, WEATHER, COOKING, TRAVEL, token=kind.token)
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert corpus.numbers() == [1, 2, 3]
     (reject,) = corpus.rejects
-    query = Mastodon.model_validate(TAG.source(site)).queries([COOKING])[0].query_id
-    assert (reject.line, reject.column) == (2, f"query {query}")
+    asked = NetworkCrawler(source=source, store=corpus.store).config.queries([COOKING])
+    assert (reject.line, reject.column) == (2, f"query {asked[0].query_id}")
     assert "1,000,000 bytes" in reject.reason
     assert grown < 40_000
 

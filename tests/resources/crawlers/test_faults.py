@@ -91,6 +91,8 @@ def test_quora_is_refused_with_the_way_out(corpus):
         ({"retry-after": "Mon, 12 Jan 1970 13:47:00 GMT"}, 20.0),
         ({"retry-after": "7", "x-rate-limit-reset": "1000030"}, 7.0),
         ({"x-ratelimit-reset": "1970-01-12T13:47:10.000Z"}, 30.0),
+        ({"ratelimit-reset": "1000030"}, 30.0),
+        ({"ratelimit-reset": "30"}, 30.0),
         ({"retry-after": "soon"}, 1.0),
         ({}, 1.0),
     ],
@@ -103,6 +105,25 @@ def test_too_many_requests_are_waited_for_as_long_as_the_source_says(
     corpus.crawl(TAG.source(site))
     assert corpus.numbers() == [1, 2, 3, 4, 5, 6, 7]
     assert waits == [pytest.approx(waited, abs=1.0)]
+
+
+RESET = {
+    "x": {"x-rate-limit-reset": "1000030"},
+    "mastodon": {"x-ratelimit-reset": "1970-01-12T13:47:10.000Z"},
+    "bluesky": {"ratelimit-reset": "1000030"},
+}
+
+
+@EVERY
+def test_every_source_waits_for_the_reset_that_it_names_and_loses_no_page(
+    kind, corpus, serve, waits, monkeypatch
+):
+    monkeypatch.setattr(time, "time", lambda: 1_000_000.0)
+    headers = RESET.get(kind.settings["kind"], {"retry-after": "30"})
+    site = serve(after(1, lambda nth: Reply(429, "", headers) if nth == 1 else None, kind))
+    corpus.crawl(kind.source(site), token=kind.token)
+    assert corpus.numbers() == [1, 2, 3, 4, 5, 6, 7]
+    assert waits == [pytest.approx(30.0, abs=1.0)]
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -221,11 +242,15 @@ def test_a_site_that_rejects_every_query_fails(kind, corpus, serve):
         corpus.crawl(kind.source(site), WEATHER, COOKING, token=kind.token)
 
 
-def test_a_redirect_of_an_api_answer_is_refused(corpus, serve):
+@EVERY
+@pytest.mark.parametrize("to", ["127.0.0.1", "169.254.169.254"])
+def test_a_redirect_of_an_api_answer_is_refused(kind, to, corpus, serve):
     other = serve(lambda ask: [])
-    site = serve(after(1, lambda _: Reply(302, "", {"location": f"{other.url}/elsewhere?a=b"})))
-    fails(corpus, TAG.source(site), site.host, "redirects to", f"{other.host}/elsewhere")
-    assert (other.asks, corpus.numbers()) == ([], [5, 6, 7])
+    there = f"{to}:{other.port}"
+    away = Reply(302, "", {"location": f"http://{there}/elsewhere?a=b"})
+    site = serve(after(1, lambda _: away, kind))
+    fails(corpus, kind.source(site), site.host, "redirects to", f"{there}/elsewhere")
+    assert (other.asks, len(site.asks), corpus.numbers()) == ([], 2, [5, 6, 7])
 
 
 @pytest.mark.parametrize("location", ["http://[", "//[x", "", "http://a b/", "javascript:1"])
@@ -246,8 +271,11 @@ def test_a_token_that_no_header_can_carry_fails_clearly(token, corpus, serve):
     fails(corpus, TAG.source(site), token=token)
 
 
-def test_a_private_address_that_nobody_named_is_refused_with_the_mend(corpus, serve):
+@EVERY
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
+def test_a_private_address_that_nobody_named_is_refused_with_the_mend(kind, name, corpus, serve):
     site = serve(lambda ask: [])
-    told = fails(corpus, TAG.source(site, {"private_hosts": []}), "private address")
+    source = kind.source(site, {"private_hosts": []}) | {"url": f"http://{name}:{site.port}"}
+    told = fails(corpus, source, "private address")
     assert "limits.private_hosts" in told
     assert site.asks == []

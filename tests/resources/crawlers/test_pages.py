@@ -1,5 +1,7 @@
 """Pages behind search results: which are fetched, which never, and what a changed one brings."""
 
+import time
+
 import pytest
 
 from tests.resources.crawlers import fake_sites
@@ -247,6 +249,39 @@ def test_a_followed_redirect_is_asked_without_a_body(corpus, serve):
     assert BODY[:20] in text
     assert site.paths == ["/robots.txt", "/one", "/two"]
     assert not any("transfer-encoding" in ask.headers for ask in site.asks)
+
+
+def test_a_redirect_to_a_host_whose_robots_txt_bars_the_page_is_not_followed(corpus, serve):
+    other = serve(robots(Reply(200, "User-agent: *\nDisallow: /two")))
+    away = Reply(302, "", {"location": f"{other.url}/two"})
+    site = serve(robots(Reply(404), away))
+    (text,) = crawl(corpus, serve(search(f"{site.url}/one")), site, other).values()
+    assert text == SNIPPET
+    assert other.paths == ["/robots.txt"]
+
+
+def test_redirects_end_at_their_number(corpus, serve):
+    hops = iter(range(99))
+    site = serve(
+        lambda ask: (
+            Reply(404)
+            if ask.path == "/robots.txt"
+            else Reply(302, "", {"location": f"/{next(hops)}"})
+        )
+    )
+    (text,) = crawl(corpus, serve(search(f"{site.url}/one")), site, max_redirects=2).values()
+    assert text == SNIPPET
+    assert len(site.paths) == 1 + 3
+
+
+@pytest.mark.parametrize(("delay", "read"), [("0.5", 2), ("86400", 0), ("soon", 2)])
+def test_pages_come_no_faster_than_robots_txt_asks(delay, read, corpus, serve):
+    site = serve(robots(Reply(200, f"User-agent: *\nCrawl-delay: {delay}")))
+    began = time.monotonic()
+    texts = crawl(corpus, serve(search(f"{site.url}/one", f"{site.url}/two")), site)
+    assert delay != "0.5" or time.monotonic() - began > 0.49
+    assert len(site.paths) == 1 + read
+    assert [text == SNIPPET for text in texts.values()] == [not read] * 2
 
 
 def test_headers_of_the_api_never_go_to_a_page(corpus, serve):

@@ -5,7 +5,7 @@ import sqlite3
 import dagster as dg
 import pytest
 
-from chillguard import screening
+from chillguard import identity, screening
 from resources import database
 from tests.resources.crawlers import fake_sites
 from tests.resources.crawlers.crawling import COOKING, KINDS, WEATHER, asked_about, paged
@@ -157,6 +157,18 @@ def test_a_post_that_was_taken_down_does_not_come_again(corpus, serve):
     corpus.store.take_down({"here": [first["id"]]})
     again = {row["id"]: row["admitted"] for row in corpus.crawl(source)}
     assert (again[first["id"]].text, again[first["id"]].drop_reason) == (None, "takedown")
+
+
+@pytest.mark.parametrize("by", ["url", "own id", "text"])
+def test_what_was_taken_down_is_not_stored_when_it_comes_in_another_way(by, corpus, serve):
+    two, one = items(1, 2)
+    key = identity.post_id(one.text)
+    marks = {"url": "https://x.com/i/status/1", "own id": "here:1", "text": key}
+    site = serve(paged(KINDS["x recent"], {"天气": [two, one]}))
+    rows = corpus.crawl(KINDS["x recent"].source(site), token="t", taken_down={marks[by]})
+    found = {row["id"]: (row["admitted"].text, row["admitted"].drop_reason) for row in rows}
+    assert found == {"1": (None, "takedown"), "2": (two.text, None)}
+    assert one.text.encode() not in corpus.bytes_on_disk()
 
 
 def test_a_failing_disk_leaves_page_and_cursor_together(corpus, serve, monkeypatch):

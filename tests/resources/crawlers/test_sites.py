@@ -74,6 +74,7 @@ FIRST = {
         {
             "query": '"天气" lang:zh -is:retweet',
             "max_results": "500",
+            "start_time": "2006-03-21T00:00:00Z",
             "tweet.fields": "created_at,lang",
         },
     ),
