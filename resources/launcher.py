@@ -50,7 +50,10 @@ class Launcher(dg.ConfigurableResource):
         start = {"local": self._local, "ray": self._ray, "kubernetes": self._kubernetes}[self.kind]
         try:
             start(context, self.command(module, job, machine), machine)
-        except (dg.DagsterError, RuntimeError, OSError) as error:
+        except dg.Failure:
+            raise
+        except Exception as error:
+            # Each client fails in exceptions of its own: a status, a lost connection, a lost pod.
             raise dg.Failure(
                 f"asset {asset}: {module} ended with an error ({error}); the log above and the "
                 f"step's output tell it. Checkpoints are kept beside {job}: mend the cause and "
