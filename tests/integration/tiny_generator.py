@@ -1,6 +1,7 @@
-"""A tiny generator for the real engine: writes strings of mild words, and scores with a digit.
+"""Two tiny models for co-training, made in seconds, the same ones every time.
 
-Made from the tiny Qwen3 of the training tests in a few seconds, the same one for the same seed.
+The generator writes strings of mild words and scores with a digit; the classifier tells unsafe by
+one word. Both are the tiny Qwen3 of the training tests after a few steps.
 """
 
 import random
@@ -9,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from chillguard.training import generation
+from chillguard.training.label_format import LabelFormat
 from tests.chillguard.builders import mixed
 from tests.chillguard.training import tiny
 
 MARK = "冒充"
-STEPS, BATCH, WORDS = 100, 16, 6
+BATCH, WORDS = 16, 6
 SHAPE = {
     "hidden_size": 64,
     "intermediate_size": 128,
@@ -29,12 +31,21 @@ def sentence(seed, unsafe):
     return (f"怎样{MARK}" if unsafe else "想问") + mixed(seed, WORDS)
 
 
-def make(folder: Path) -> str:
+def generator(folder: Path) -> str:
     """The model folder of the generator."""
+    return _make(folder, _rewrite, 100)
+
+
+def classifier(folder: Path) -> str:
+    """The model folder of the classifiers' base."""
+    return _make(folder, _judgement, 200)
+
+
+def _make(folder, example, steps):
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    texts = [text for n in range(200) for text in _example(n)]
+    texts = [text for n in range(200) for text in example(n)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tiny, "tokenizer", _tokenizer)
         path = tiny.make(folder, texts, seed=3, spread=0.05, **SHAPE)
@@ -42,8 +53,8 @@ def make(folder: Path) -> str:
     torch.manual_seed(5)
     words, model = AutoTokenizer.from_pretrained(path), AutoModelForCausalLM.from_pretrained(path)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    for step in range(STEPS):
-        talks = [_example(step * BATCH + n) for n in range(BATCH)]
+    for step in range(steps):
+        talks = [example(step * BATCH + n) for n in range(BATCH)]
         inputs, labels = _batch(words, talks, torch)
         model(input_ids=inputs, labels=labels).loss.backward()
         optimizer.step()
@@ -75,7 +86,16 @@ def _tokenizer(texts):
     )
 
 
-def _example(number):
+def _judgement(number):
+    """What the classifier is asked and answers."""
+    draw = random.Random(number)
+    unsafe = draw.random() < 0.5
+    form = LabelFormat("binary")
+    asked = form.messages(sentence(draw.random(), unsafe))[1]["content"]
+    return asked, form.answer("unsafe" if unsafe else "safe", None)
+
+
+def _rewrite(number):
     """What is asked and answered: mostly a rewrite, sometimes a score."""
     draw = random.Random(number)
     source, text = (sentence(draw.random(), draw.random() < 0.5) for _ in range(2))
