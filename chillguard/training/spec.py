@@ -70,7 +70,7 @@ class MdpoConfig(_TrainerConfig):
 
     `keep` is K as a share of the global batch: 0.75 is 12 of 16. `reading` is `consistent`, or
     `literal` for equations 3 to 7 as printed. `gap_scale` says whether the reward gap has the
-    factor beta of equation 3. `force_beta` holds beta constant whatever the batch says.
+    factor beta of equation 3.
     """
 
     learning_rate: float = Field(2e-7, gt=0)
@@ -80,7 +80,6 @@ class MdpoConfig(_TrainerConfig):
     reading: Literal["consistent", "literal"] = "consistent"
     gap_scale: Literal["beta", "none"] = "beta"
     beta_floor: float = Field(1e-3, gt=0)
-    force_beta: bool = False
 
 
 class TrainingSpec(BaseModel):
