@@ -86,6 +86,19 @@ def frozen_sides(train: pa.Table, test: pa.Table, state: State) -> dg.AssetCheck
     return _blocking(integrity.moved(train, test, state.splits()))
 
 
+@dg.asset_check(
+    asset="train_set",
+    name="no_benchmark_row",
+    blocking=True,
+    additional_ins={"benchmarks": dg.AssetIn("benchmark_prompts")},
+)
+def no_benchmark_row(
+    train: pa.Table, benchmarks: pa.Table, settings: dg.ResourceParam[Settings]
+) -> dg.AssetCheckResult:
+    """Train holds no prompt that a guardrail is measured on, nor a near-duplicate of one."""
+    return _blocking(integrity.contaminated(train, benchmarks, settings.cleaning))
+
+
 @dg.asset_check(asset="train_set", name="terms_obeyed", blocking=True, additional_ins=_TEST)
 def terms_obeyed(train: pa.Table, test: pa.Table) -> dg.AssetCheckResult:
     """No row comes from a text that may not be trained on."""
@@ -169,6 +182,7 @@ def _every_seed(key: dg.AssetKey) -> dg.AssetChecksDefinition:
 
 RELEASE_CHECKS: tuple[dg.AssetChecksDefinition, ...] = (
     no_leak,
+    no_benchmark_row,
     no_personal_data,
     frozen_sides,
     terms_obeyed,

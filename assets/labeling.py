@@ -32,7 +32,7 @@ def jury_votes(juror: str) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[pa.Table]:
         """One row per (prompt, juror): safe, unsafe or abstain."""
         ask, known = llm.asker(context), taxonomy.from_rows(categories)
-        prompts = labeling.to_judge(clean_prompts)
+        prompts = labeling.to_judge(clean_prompts, settings.labeling)
         requests = labeling.vote_requests(prompts, known, settings.labeling)
         outcomes = ask(juror, requests, labeling.parse_vote)
         rows = labeling.vote_rows(outcomes, juror, llm.identity(juror))
@@ -62,7 +62,7 @@ def labeled_prompts(jurors: Sequence[str]) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[pa.Table]:
         """One row per clean prompt: final label and category, or why there is none."""
         ask, known = llm.asker(context), taxonomy.from_rows(categories)
-        prompts = labeling.to_judge(clean_prompts)
+        prompts = labeling.to_label(clean_prompts, settings.labeling)
         cast = labeling.by_prompt(votes[juror] for juror in jurors)
         rulings = labeling.rule(prompts, cast, known, settings.labeling, ask)
         return result(labeling.rows(clean_prompts, rulings, known), ask.usage)

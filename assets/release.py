@@ -1,4 +1,4 @@
-"""The release (paper section 3.3): Train, Test and the dataset card."""
+"""The release (paper section 3.3): benchmarks to keep out, Train, Test and the dataset card."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,8 +6,20 @@ import dagster as dg
 import pyarrow as pa
 
 from assets.metadata import outputs, paths, result, results
-from chillguard import card, release, synthesis, taxonomy
+from chillguard import (
+    audit,
+    card,
+    changes,
+    decontamination,
+    records,
+    release,
+    signature_index,
+    synthesis,
+    taxonomy,
+)
 from chillguard.settings import Settings
+from resources.audit import AuditSheet
+from resources.files import SourceFiles
 from resources.releases import Releases
 from resources.state import State
 
@@ -19,16 +31,38 @@ _PARTS = {
 }
 
 
+_BENCHMARKS = dg.AssetKey("benchmark_prompts")
+_REJECTS = dg.AssetKey(["rejected_rows", "benchmark_prompts"])
+
+
+@dg.multi_asset(
+    name="benchmark_prompts",
+    group_name=GROUP,
+    outs=outputs(
+        {_BENCHMARKS: "prompt of an evaluation set", _REJECTS: "input row that cannot be used"}
+    ),
+    can_subset=True,
+)
+def benchmark_prompts(
+    context: dg.AssetExecutionContext, benchmark_files: SourceFiles
+) -> Iterator[dg.MaterializeResult[pa.Table]]:
+    """One row per prompt of an evaluation set, which Train must not hold."""
+    rejects: list[records.Reject] = []
+    rows = decontamination.benchmark_rows(benchmark_files.records((), rejects))
+    yield from results(context, {_BENCHMARKS: rows, _REJECTS: records.rejected_rows(rejects)})
+
+
 @dg.multi_asset(
     name="split",
     group_name=GROUP,
     outs=outputs(_PARTS),
-    ins={"labeled_prompts": dg.AssetIn("labeled_prompts")},
+    ins={name: dg.AssetIn(name) for name in ("labeled_prompts", "benchmark_prompts")},
     can_subset=True,
 )
 def split_sets(
     context: dg.AssetExecutionContext,
     labeled_prompts: pa.Table,
+    benchmark_prompts: pa.Table,
     settings: dg.ResourceParam[Settings],
     state: State,
     releases: Releases,
@@ -41,6 +75,7 @@ def split_sets(
         settings.split,
         settings.cleaning,
         state.taken_down(),
+        benchmark_prompts,
     )
     tables = dict(zip(_PARTS, (parts.train, parts.test, parts.drops), strict=True))
     yield from results(context, tables)
@@ -61,24 +96,29 @@ def dataset_card(lineage: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
         categories: pa.Table,
         state: State,
         releases: Releases,
+        audit_sheet: AuditSheet,
         provenance: dg.ResourceParam[card.Provenance],
         settings: dg.ResourceParam[Settings],
         **loaded: pa.Table,
     ) -> dg.MaterializeResult[pa.Table]:
-        """One row per release: writes `release/<version>/` with Parquet, card and report."""
+        """One row per release: writes `release/<version>/` with data, card, report and changes."""
         tables = {key.to_user_string(): loaded[name] for name, key in names.items()}
         parts = release.Parts(tables["train_set"], tables["test_set"], tables["release_drops"])
+        known, both = taxonomy.from_rows(categories), release.both(parts)
+        audited = audit.report(audit.decisions(audit_sheet.rows(), known.codes), parts.test)
         version = release.version(parts.train, parts.test)
         previous = releases.before(version)
-        diff = release.difference(release.both(parts), releases.rows(previous))
-        rows = card.card_rows(version, previous, parts, diff)
-        known, both = taxonomy.from_rows(categories), release.both(parts)
-        files = card.documents(rows.to_pylist()[0], tables, known, provenance)
-        files["losses.parquet"] = card.losses(tables)
+        changed = changes.difference(both, releases.rows(previous))
+        rows = card.card_rows(version, previous, parts, changed)
+        files = card.documents(rows.to_pylist()[0], tables, known, provenance, changed, audited)
+        files |= {"losses.parquet": card.losses(tables)}
+        files |= {audit.SHEET: audit.sheet(audit.sample(parts.test, settings.audit.sample))}
         extra = synthesis.steer(state.extra_queries(), both, known, settings.synthesis)
         state.save_extra_queries(extra, version)
+        state.append_signatures(signature_index.table(both, settings.cleaning.shingles), version)
         state.append_splits(release.new_families(parts, state.splits()), version)
-        folder = releases.write(version, {"train": parts.train, "test": parts.test}, files)
+        sides = {"train": parts.train, "test": parts.test}
+        folder = releases.write(version, sides, card.sealed(changed), files)
         return result(rows, **paths(folder, ("train.parquet", "test.parquet", *files)))
 
     return dataset_card

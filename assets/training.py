@@ -12,8 +12,9 @@ import dagster as dg
 import pyarrow as pa
 
 from assets.metadata import learned, result
-from chillguard import schema, taxonomy
+from chillguard import taxonomy
 from chillguard.settings import Settings
+from chillguard.table import Table
 from chillguard.training import generation, pairs, stages, tables
 from prompts import fingerprint
 from resources.launcher import Machine
@@ -196,7 +197,7 @@ def trained_generator(trainee: Trainee) -> dg.AssetsDefinition:
     return generator
 
 
-def _trained(table: schema.Table, found: Trained) -> dg.MaterializeResult[pa.Table]:
+def _trained(table: Table, found: Trained) -> dg.MaterializeResult[pa.Table]:
     more = learned(found.metrics, found.history, found.model)
     return result(table.build([found.row]), **more)
 

@@ -1,9 +1,11 @@
 """The documents of a release: dataset card, HTML report, funnel and loss ledger.
 
-Everything here is text or bytes made from tables; writing them down is `resources.releases`.
+Everything here is text or bytes made from tables; writing them down is `resources.releases`. What
+the numbers of the card are is `chillguard.composition`.
 """
 
 import base64
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,27 +13,33 @@ from typing import Any
 
 import pyarrow as pa
 
-from chillguard import funnel, plots, release, schema
+from chillguard import audit, changes, composition, funnel, plots, release, schema
 from chillguard.taxonomy import Taxonomy
 from prompts import render
 
 CARD, REPORT = "release/card", "release/report.html"
+PUBLIC_CARD = "public_card.md"
 _PREVIEW_ROWS = 12
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """What made a release: profile, models by role, and whether stand-ins were used."""
+    """What made a release: profile, models by role, whether stand-ins were used, and sources.
+
+    `sources` has a line (asset, source, licence, may_redistribute, may_train) per input.
+    """
 
     profile: str
     models: Mapping[str, str]
     offline: bool
+    sources: Sequence[tuple[str, str, str | None, bool, bool]] = ()
 
 
 def card_rows(
-    version: str, previous: str | None, parts: release.Parts, diff: release.Difference
+    version: str, previous: str | None, parts: release.Parts, changed: pa.Table
 ) -> pa.Table:
-    """The `dataset_card` table: one row, the release."""
+    """The `dataset_card` table: one row, the release; `changed` is `changes.difference`."""
+    counts = changes.counts(changed)
     return schema.DATASET_CARD.build(
         [
             {
@@ -39,12 +47,18 @@ def card_rows(
                 "previous_version": previous,
                 "n_train": parts.train.num_rows,
                 "n_test": parts.test.num_rows,
-                "n_added": len(diff.added),
-                "n_removed": len(diff.removed),
-                "n_relabeled": len(diff.relabeled),
+                "n_added": counts["added"],
+                "n_removed": counts["removed"],
+                "n_relabeled": changes.relabeled(changed),
             }
         ]
     )
+
+
+def sealed(changed: pa.Table) -> dict[str, bytes | pa.Table]:
+    """Files beside the two sides that never change, by name: their schema and what changed."""
+    columns = json.dumps(schema.TRAIN_SET.described(), ensure_ascii=False, indent=2)
+    return {"schema.json": (columns + "\n").encode("utf-8"), "changes.parquet": changed}
 
 
 def documents(
@@ -52,86 +66,113 @@ def documents(
     tables: Mapping[str, pa.Table],
     taxonomy: Taxonomy,
     provenance: Provenance,
+    changed: pa.Table | None = None,
+    audited: audit.Report | None = None,
 ) -> dict[str, Any]:
-    """README.md and report.html of a release, by file name."""
+    """Cards, report and pictures of a release, by file name."""
     stages = funnel.stages(tables)
     released = pa.concat_tables([tables["train_set"], tables["test_set"]]).to_pylist()
+    changed = changes.CHANGES.build([]) if changed is None else changed
     values = {
         "release": row,
         "provenance": provenance,
         "taxonomy": taxonomy,
-        "composition": composition(released),
-        "categories": categories(released, taxonomy),
+        "composition": composition.sources(released),
+        "categories": composition.categories(released, taxonomy),
+        "gaps": composition.gaps(released, tables, taxonomy),
         "funnel": [(s.asset, s.rows_in, s.kept, s.dropped, _reasons(s.drops)) for s in stages],
-        "terms": terms(released),
+        "terms": composition.terms(released),
         "jury": jury(tables),
+        "changed_categories": changes.by_category(changed, taxonomy),
     }
-    pictures = {
-        "rows per stage": plots.funnel(
-            [s.asset for s in stages], [s.kept for s in stages], [s.dropped for s in stages]
-        ),
-        "samples per category": category_bars(released, taxonomy),
+    of_card = {
+        "size": composition.size(len(released)),
+        "test_share": composition.share_of_test(released),
+        "changes": changes.counts(changed),
+        "audit": audited,
     }
-    images = {name: base64.b64encode(png).decode("ascii") for name, png in pictures.items()}
-    preview = [masked(sample) for sample in released[:_PREVIEW_ROWS]]
-    shown = {**values, "images": images, "preview": preview}
+    pictures = _pictures(stages, released, taxonomy)
+    shown = {**values, "images": _inline(pictures), "preview": _preview(released)}
     return {
-        "README.md": (render(CARD, values)["body"] + "\n").encode("utf-8"),
+        "README.md": _page(CARD, {**values, **of_card, "public": False}),
+        PUBLIC_CARD: _page(CARD, {**values, **of_card, "public": True}),
         "report.html": render(REPORT, shown)["body"].encode("utf-8"),
+        **pictures,
     }
+
+
+def _pictures(
+    stages: Sequence[funnel.Stage], released: Sequence[Mapping[str, Any]], taxonomy: Taxonomy
+) -> dict[str, bytes]:
+    names, kept = [stage.asset for stage in stages], [stage.kept for stage in stages]
+    return {
+        "funnel.png": plots.funnel(names, kept, [stage.dropped for stage in stages]),
+        "categories.png": category_bars(released, taxonomy),
+    }
+
+
+def _page(template: str, values: Mapping[str, Any]) -> bytes:
+    return (render(template, values)["body"] + "\n").encode("utf-8")
+
+
+def _inline(pictures: Mapping[str, bytes]) -> dict[str, str]:
+    titles = {"funnel.png": "rows per stage", "categories.png": "samples per category"}
+    return {titles[name]: base64.b64encode(png).decode("ascii") for name, png in pictures.items()}
+
+
+def _preview(released: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [masked(sample) for sample in released[:_PREVIEW_ROWS]]
 
 
 def losses(tables: Mapping[str, pa.Table]) -> pa.Table:
-    """The loss ledger: every dropped row with its stage, reason and evidence."""
-    parts = []
+    """The loss ledger: every row that a stage lost, with reason and evidence; as the funnel counts.
+
+    Input rows that could not be read are named by source, line and column.
+    """
+    parts = [_LOSSES.empty_table()]
     for asset, table in tables.items():
-        if "drop_reason" in table.column_names:
+        if asset.startswith("rejected_rows/"):
+            parts.append(_rejected(asset.removeprefix("rejected_rows/"), table))
+        elif "drop_reason" in table.column_names:
             key = "prompt_id" if "prompt_id" in table.column_names else "post_id"
             gone = table.filter(table["drop_reason"].is_valid())
             columns = [gone[name] for name in (key, "drop_reason", "drop_evidence")]
-            asset_column = pa.array([asset] * gone.num_rows, pa.string())
-            parts.append(pa.table([asset_column, *columns], names=_LOSS_COLUMNS))
+            parts.append(_lost(asset, *columns))
+    parts.append(_merged(tables))
     return pa.concat_tables(parts).sort_by([("asset", "ascending"), ("row_id", "ascending")])
 
 
-def composition(released: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, int, int, int]]:
-    """(split, origin, safe, unsafe, all) of every part of the release (paper, table 6)."""
-    counts = Counter((row["split"], row["origin"], row["label"]) for row in released)
-    lines = []
-    for split in schema.SPLITS:
-        for origin in schema.ORIGINS:
-            safe, unsafe = (counts[split, origin, label] for label in schema.LABELS)
-            if safe or unsafe:
-                lines.append((split, origin, safe, unsafe, safe + unsafe))
-    return lines
+def _lost(asset: str, *columns: Any) -> pa.Table:
+    return pa.table([pa.array([asset] * len(columns[0]), pa.string()), *columns], schema=_LOSSES)
 
 
-def categories(
-    released: Sequence[Mapping[str, Any]], taxonomy: Taxonomy
-) -> list[tuple[str, str, int, int]]:
-    """(code, English label, train, test) per micro category, then safe."""
-    counts = Counter((row["micro_category"] or "safe", row["split"]) for row in released)
-    names = [(code, taxonomy.micro[code].label_en) for code in taxonomy.codes]
-    return [
-        (code, label, counts[code, "train"], counts[code, "test"])
-        for code, label in [*names, ("safe", "Safe")]
-    ]
+def _rejected(asset: str, table: pa.Table) -> pa.Table:
+    rows = table.to_pylist()
+    ids = [f"{row['source']}:{row['line']}:{row['column']}" for row in rows]
+    return _lost(asset, ids, ["rejected"] * len(ids), [row["reason"] for row in rows])
+
+
+def _merged(tables: Mapping[str, pa.Table]) -> pa.Table:
+    """Posts whose text another source holds too: all but one of each are merged into that one."""
+    first: dict[str, str] = {}
+    ids, evidence = [], []
+    for asset, table in tables.items():
+        if asset.startswith("crawled_posts/"):
+            for row in table.filter(table["drop_reason"].is_null()).to_pylist():
+                kept = first.setdefault(row["post_id"], asset)
+                if kept != asset:
+                    ids.append(row["post_id"])
+                    evidence.append(f"{asset} holds the text of {kept}")
+    return _lost("post_index", ids, ["merged"] * len(ids), evidence)
 
 
 def category_bars(released: Sequence[Mapping[str, Any]], taxonomy: Taxonomy) -> bytes:
     """Picture of samples per micro category, stacked by side."""
-    lines = categories(released, taxonomy)[:-1]
+    lines = composition.categories(released, taxonomy)[:-1]
     return plots.stacked(
-        {code: {"train": train, "test": test} for code, _, train, test in lines},
+        {code: {"train": train, "test": test} for code, _, train, test, _ in lines},
         "unsafe samples per micro category",
     )
-
-
-def terms(released: Sequence[Mapping[str, Any]]) -> list[tuple[str, int, int]]:
-    """(origin, rows, rows whose text may be published)."""
-    rows = Counter(row["origin"] for row in released)
-    free = Counter(row["origin"] for row in released if row["may_redistribute"])
-    return [(origin, rows[origin], free[origin]) for origin in schema.ORIGINS if rows[origin]]
 
 
 def jury(tables: Mapping[str, pa.Table]) -> list[tuple[str, str, int, int, int]]:
@@ -161,4 +202,6 @@ def _reasons(drops: Mapping[str, int]) -> str:
     return ", ".join(f"{reason} {count:,}" for reason, count in drops.items()) or "-"
 
 
-_LOSS_COLUMNS = ["asset", "row_id", "drop_reason", "drop_evidence"]
+_LOSSES = pa.schema(
+    [(name, pa.string()) for name in ("asset", "row_id", "drop_reason", "drop_evidence")]
+)

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-from chillguard import cleaning, matching, personal_data, schema
+from chillguard import cleaning, decontamination, matching, personal_data, schema
 
 Row = dict[str, Any]
 
@@ -31,7 +31,7 @@ class Bounds(BaseModel):
 
 
 def leaks(train: pa.Table, test: pa.Table, config: cleaning.CleaningConfig) -> list[str]:
-    """Texts, families and near-duplicates that stand on both sides."""
+    """Texts, families, parents and near-duplicates that stand on both sides, by their pairs."""
     found = []
     for what, of in _SAME.items():
         here, there = ({of(row): row["prompt_id"] for row in _rows(side)} for side in (train, test))
@@ -39,9 +39,46 @@ def leaks(train: pa.Table, test: pa.Table, config: cleaning.CleaningConfig) -> l
             f"{what} of Train row {here[value]} and Test row {there[value]}"
             for value in sorted(here.keys() & there.keys())
         ]
+    found += _descent(_rows(train), _rows(test))
     for row, twin, score in cleaning.leaks(_rows(train), _rows(test), config):
-        found.append(f"Jaccard {score:.3f} of Train row {row['prompt_id']} and {twin['prompt_id']}")
+        pair = f"Train row {row['prompt_id']} and Test row {twin['prompt_id']}"
+        found.append(f"Jaccard {score:.3f} of {pair}")
     return found
+
+
+def contaminated(
+    train: pa.Table, benchmarks: pa.Table, config: cleaning.CleaningConfig
+) -> list[str]:
+    """Rows of Train that a benchmark holds, or a near-duplicate of them."""
+    return [
+        f"Jaccard {score:.3f} of Train row {row['prompt_id']} and row {benchmark['prompt_id']} of "
+        f"benchmark {benchmark['benchmark']}"
+        for row, benchmark, score in decontamination.overlaps(_rows(train), benchmarks, config)
+    ]
+
+
+def _descent(train: Sequence[Row], test: Sequence[Row]) -> list[str]:
+    """Rows made from one of the other side, or from the same parent, whatever their `family_id`."""
+    found = []
+    ids, parents = {row["prompt_id"] for row in train}, _by_parent(train)
+    for row in test:
+        found += [
+            f"parent of Test row {row['prompt_id']} is Train row {parent}"
+            for parent in row["parent_ids"]
+            if parent in ids
+        ]
+        if row["prompt_id"] in parents:
+            child = parents[row["prompt_id"]]
+            found.append(f"parent of Train row {child} is Test row {row['prompt_id']}")
+    there = _by_parent(test)
+    return found + [
+        f"same parent of Train row {parents[parent]} and Test row {there[parent]}"
+        for parent in sorted(parents.keys() & there.keys())
+    ]
+
+
+def _by_parent(rows: Sequence[Row]) -> dict[str, str]:
+    return {parent: row["prompt_id"] for row in rows for parent in row["parent_ids"]}
 
 
 _SAME: dict[str, Callable[[Row], str]] = {

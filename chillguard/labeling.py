@@ -21,11 +21,16 @@ Row = Mapping[str, Any]
 
 
 class LabelingConfig(BaseModel):
-    """Jury rules: `quorum` valid votes are needed for a majority to count."""
+    """Jury rules: `quorum` valid votes are needed for a majority to count.
+
+    With `relabel_public` the jury judges public samples like all others; without it a sample that
+    came with a label keeps that one.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     quorum: int = Field(3, ge=1)
+    relabel_public: bool = True
     sampling: calls.Sampling = calls.Sampling(temperature=0.0, max_tokens=16, top_logprobs=5)
 
 
@@ -61,11 +66,23 @@ class Ruling:
         return max(valid.count(v) for v in schema.LABELS) / len(valid) if valid else None
 
 
-def to_judge(clean: pa.Table) -> list[dict[str, Any]]:
-    """The kept rows of `clean_prompts`, as far as the jury needs them."""
+def to_judge(clean: pa.Table, config: LabelingConfig) -> list[dict[str, Any]]:
+    """The kept rows of `clean_prompts` that the jury judges, as far as it needs them."""
+    return [row for row in to_label(clean, config) if row["own_label"] is None]
+
+
+def to_label(clean: pa.Table, config: LabelingConfig) -> list[dict[str, Any]]:
+    """The kept rows of `clean_prompts`; `own_label` is the label that a public sample keeps."""
     kept = clean.filter(clean["drop_reason"].is_null())
-    rows: list[dict[str, Any]] = kept.select(["prompt_id", "text"]).to_pylist()
-    return rows
+    columns = ["prompt_id", "text", "origin", "source_label"]
+    return [
+        {**row, "own_label": row["source_label"] if _keeps_own(row, config) else None}
+        for row in kept.select(columns).to_pylist()
+    ]
+
+
+def _keeps_own(row: Row, config: LabelingConfig) -> bool:
+    return row["origin"] == "public" and not config.relabel_public
 
 
 def vote_requests(
@@ -139,6 +156,9 @@ def rule(
     for key, ruling in rulings.items():
         label = majority(ruling.votes, config.quorum)
         rulings[key] = replace(ruling, label=label, decided_by="jury" if label else None)
+    for row in prompts:
+        if row.get("own_label"):
+            rulings[row["prompt_id"]] = Ruling((), row["own_label"], decided_by="source")
     open_rows = [row for row in prompts if rulings[row["prompt_id"]].label is None]
     for outcome in ask("tie_breaker", vote_requests(open_rows, taxonomy, config), parse_vote):
         rulings[outcome.row_id] = _tie_broken(rulings[outcome.row_id], outcome)

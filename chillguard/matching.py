@@ -8,7 +8,10 @@ import re
 import unicodedata
 from typing import Any
 
-_INVISIBLE = re.compile(r"[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe00-\ufe0f\ufeff]")
+# Unicode counts the Hangul fillers among letters, though nothing is seen of them.
+_INVISIBLE = re.compile(
+    r"[\u00ad\u115f\u1160\u200b-\u200f\u202a-\u202e\u2060-\u2064\u3164\ufe00-\ufe0f\ufeff\uffa0]"
+)
 _NOT_WORD = re.compile(r"[\W_]+")
 
 
@@ -20,9 +23,15 @@ def _to_simplified() -> Any:
 
 
 def match_text(text: str) -> str:
-    """NFKC, lower case, simplified; spaces, punctuation, emoji and invisible characters gone."""
+    """NFKC, lower case, simplified; spaces, punctuation, emoji and unseen characters gone.
+
+    Folding a folded text changes nothing.
+    """
     folded = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)).lower()
-    return str(_to_simplified().convert(_NOT_WORD.sub("", folded)))
+    bare = _NOT_WORD.sub("", folded)
+    simple = str(_to_simplified().convert(bare))
+    # A rare character takes two steps.
+    return simple if simple == bare else str(_to_simplified().convert(simple))
 
 
 def shingles(match: str, size: int) -> set[str]:
@@ -32,4 +41,5 @@ def shingles(match: str, size: int) -> set[str]:
 
 def jaccard(left: set[str], right: set[str]) -> float:
     """Share of common shingles, 0 to 1."""
-    return len(left & right) / len(left | right)
+    common = len(left & right)
+    return common / (len(left) + len(right) - common)

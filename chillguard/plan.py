@@ -101,7 +101,7 @@ def _rag(inputs: Inputs, pool: pa.Table, settings: Settings, ask: calls.Ask) -> 
 
 
 def _jury(clean: pa.Table, inputs: Inputs, settings: Settings, ask_for: AskFor) -> None:
-    prompts = labeling.to_judge(clean)
+    prompts = labeling.to_judge(clean, settings.labeling)
     tables = []
     for juror in inputs.jurors:
         requests = labeling.vote_requests(prompts, inputs.taxonomy, settings.labeling)
@@ -111,7 +111,8 @@ def _jury(clean: pa.Table, inputs: Inputs, settings: Settings, ask_for: AskFor) 
     unasked = {
         row["prompt_id"] for t in tables for row in t.to_pylist() if row["reason"] == UNASKED
     }
-    settled = [row for row in prompts if row["prompt_id"] not in unasked]
+    labeled = labeling.to_label(clean, settings.labeling)
+    settled = [row for row in labeled if row["prompt_id"] not in unasked]
     ask = ask_for("labeled_prompts")
     labeling.rule(settled, cast, inputs.taxonomy, settings.labeling, ask)
 

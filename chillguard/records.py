@@ -5,10 +5,12 @@ Opening and decoding files is `resources.files`; what a good record becomes is i
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict
+from pydantic import Field as Setting
 
 from chillguard import schema
 
@@ -17,24 +19,25 @@ Row = dict[str, Any]
 _MAX_SHOWN = 32
 
 
-class SourceConfig(BaseModel):
-    """One input file: where it is, which column holds what, and under which terms it comes.
+class RowSource(BaseModel):
+    """What every source of rows says: which column holds what, and under which terms it comes.
 
     `columns` maps our field to the file's column (a dotted path reaches into nested objects);
     `labels` maps the file's label values to safe or unsafe; `where` keeps only rows whose column
-    has one of the given values; `limit` reads no more than so many rows.
+    has one of the given values; `limit` reads no more than so many rows; files whose name fits a
+    pattern of `exclude_files` (`xstest_*`, in any case of letters) are not opened.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["files"] = "files"
     name: str
-    path: Path
+    exclude_files: list[str] = []
     columns: dict[Field, str] = {"text": "text"}
     labels: dict[str, Literal["safe", "unsafe"]] = {"safe": "safe", "unsafe": "unsafe"}
     where: dict[str, list[str]] = {}
     limit: int | None = None
     lang: str | None = None
+    licence: str | None = None
     may_redistribute: bool = False
     may_train: bool = True
 
@@ -43,14 +46,53 @@ class SourceConfig(BaseModel):
         """Terms of every row of this source."""
         return {"may_redistribute": self.may_redistribute, "may_train": self.may_train}
 
+    def admits(self, file: str) -> bool:
+        """Whether a file of this name is read."""
+        return not any(fnmatchcase(file.lower(), fit.lower()) for fit in self.exclude_files)
+
+
+class SourceConfig(RowSource):
+    """A file, or a folder of files, on this machine."""
+
+    kind: Literal["files"] = "files"
+    path: Path
+
+    @property
+    def place(self) -> str:
+        """Where it is, for messages."""
+        return f"file {self.path}"
+
+
+class HubConfig(RowSource):
+    """A data set on the hub, read as a stream: the arguments are those of `datasets`."""
+
+    kind: Literal["hub"] = "hub"
+    dataset: str
+    config: str | None = None
+    split: str = "train"
+    revision: str | None = None
+    data_files: str | list[str] | None = None
+
+    @property
+    def place(self) -> str:
+        """Where it is, for messages."""
+        return f"data set {self.dataset}"
+
+
+AnySource = Annotated[SourceConfig | HubConfig, Setting(discriminator="kind")]
+
 
 @dataclass(frozen=True)
 class Parsed:
-    """One row of a file: its line (from 1) and its columns, or why it could not be decoded."""
+    """One row of a file: its line (from 1) and its columns, or why it could not be decoded.
+
+    `file` is the name of the file where the source has several.
+    """
 
     line: int
     columns: Mapping[str, Any]
     error: str | None = None
+    file: str | None = None
 
 
 @dataclass(frozen=True)
@@ -68,17 +110,19 @@ class RecordError(ValueError):
 
 
 def accept(
-    parsed: Iterable[Parsed], source: SourceConfig, codes: Iterable[str], rejects: list[Reject]
+    parsed: Iterable[Parsed], source: AnySource, codes: Iterable[str], rejects: list[Reject]
 ) -> Iterator[Row]:
     """Yield the good records, append the others to `rejects`.
 
-    Raises `RecordError` if there are rows and not one of them is good.
+    Raises `RecordError` if there are rows and not one is good, or a column of `where` is missing.
     """
     known = frozenset(codes)
     good = read = 0
     first: tuple[Parsed, Reject] | None = None
+    unwanted: Parsed | None = None
     for row in parsed:
         if row.error is None and not _wanted(row.columns, source.where):
+            unwanted = unwanted or row
             continue
         if read == source.limit:
             break
@@ -92,6 +136,9 @@ def accept(
             yield record
     if first and not good:
         raise RecordError(_nothing_good(source, *first))
+    lacking = [c for c in source.where if unwanted and _look_up(unwanted.columns, c) is _MISSING]
+    if unwanted and lacking and not read:
+        raise RecordError(_nothing_wanted(source, unwanted, lacking[0]))
 
 
 def rejected_rows(rejects: Iterable[Reject]) -> Any:
@@ -99,15 +146,15 @@ def rejected_rows(rejects: Iterable[Reject]) -> Any:
     return schema.REJECTED_ROWS.build(vars(reject) for reject in rejects)
 
 
-def _record(row: Parsed, source: SourceConfig, codes: frozenset[str]) -> Row | Reject:
+def _record(row: Parsed, source: AnySource, codes: frozenset[str]) -> Row | Reject:
     if row.error is not None:
-        return Reject(source.name, row.line, "*", row.error)
+        return _reject(source, row, "*", row.error)
     record: Row = {"lang": source.lang, "source": source.name, **source.terms}
     for field, column in sorted(source.columns.items(), key=lambda item: item[0] != "text"):
         value = _look_up(row.columns, column)
         reason = _fault(field, value, source, codes)
         if reason:
-            return Reject(source.name, row.line, column, reason)
+            return _reject(source, row, column, reason)
         if value is not None:
             record[field] = source.labels[value] if field == "label" else str(value)
     return record
@@ -129,7 +176,7 @@ def _wanted(columns: Mapping[str, Any], where: Mapping[str, list[str]]) -> bool:
     return all(_look_up(columns, column) in allowed for column, allowed in where.items())
 
 
-def _fault(field: str, value: Any, source: SourceConfig, codes: frozenset[str]) -> str | None:
+def _fault(field: str, value: Any, source: AnySource, codes: frozenset[str]) -> str | None:
     if value is _MISSING:
         return "column is missing"
     if isinstance(value, str) and not _is_text(value):
@@ -167,9 +214,26 @@ def _is_text(value: str) -> bool:
     return True
 
 
-def _nothing_good(source: SourceConfig, row: Parsed, reject: Reject) -> str:
+def _reject(source: AnySource, row: Parsed, column: str, reason: str) -> Reject:
+    name = f"{source.name}/{row.file}" if row.file else source.name
+    return Reject(name, row.line, column, reason)
+
+
+def _nothing_good(source: AnySource, row: Parsed, reject: Reject) -> str:
     return (
-        f"source {source.name!r}, file {source.path}: no row can be used; first, line "
+        f"source {source.name!r}, {_place(source, row)}: no row can be used; first, line "
         f"{reject.line}, column {reject.column!r}: {reject.reason}. "
         f"The file's columns are {sorted(row.columns)}; set `columns` of the source in the profile."
     )
+
+
+def _nothing_wanted(source: AnySource, row: Parsed, column: str) -> str:
+    return (
+        f"source {source.name!r}, {_place(source, row)}, line {row.line}: there is no column "
+        f"{column!r}, and so no row that `where` asks for. The file's columns are "
+        f"{sorted(row.columns)}; mend `where` of the source in the profile."
+    )
+
+
+def _place(source: AnySource, row: Parsed) -> str:
+    return f"{source.place}, {row.file}" if row.file else source.place

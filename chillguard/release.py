@@ -1,7 +1,8 @@
 """The release (paper section 3.3): what of the labelled prompts enters Train and Test.
 
-Terms, the duplicate gate once more, balance, split, and the leak gate: every verified
-Train-Test pair costs Train its row. What a release looks like on disk is `chillguard.card`.
+Terms, the duplicate gate once more, balance, split, and the leak gate: every verified pair with
+Test or a benchmark costs Train its row. What changed since the last release is
+`chillguard.changes`, its documents are `chillguard.card`.
 """
 
 import hashlib
@@ -12,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from chillguard import cleaning, schema, split, takedown
+from chillguard import cleaning, decontamination, schema, split, takedown
 
 Row = dict[str, Any]
 
@@ -26,15 +27,6 @@ class Parts:
     drops: pa.Table
 
 
-@dataclass(frozen=True)
-class Difference:
-    """Prompt ids by what happened to them since the previous release."""
-
-    added: tuple[str, ...]
-    removed: tuple[str, ...]
-    relabeled: tuple[str, ...]
-
-
 def prepare(
     labeled: pa.Table,
     released: Collection[str],
@@ -42,10 +34,12 @@ def prepare(
     config: split.SplitConfig,
     gate: cleaning.CleaningConfig,
     taken_down: Collection[str] = (),
+    benchmarks: pa.Table | None = None,
 ) -> Parts:
     """Split the kept labelled prompts; every one ends in exactly one of the three tables.
 
-    A prompt made from a post of `taken_down` (post ids), or shown one, enters neither side.
+    A prompt made from a post of `taken_down` (post ids), or shown one, enters neither side; one
+    that is a near-duplicate of a row of `benchmarks` (`benchmark_prompts`) never enters Train.
     """
     rows: list[Row] = [row for row in labeled.to_pylist() if row["drop_reason"] is None]
     for row in rows:
@@ -63,6 +57,10 @@ def prepare(
     for row, twin, score in cleaning.leaks(train, test, gate):
         row["drop_reason"] = "leak"
         row["drop_evidence"] = f"twin={twin['prompt_id']} jaccard={score:.3f}"
+    if benchmarks is not None:
+        for row, benchmark, score in decontamination.overlaps(_kept(train), benchmarks, gate):
+            row["drop_reason"] = "leak"
+            row["drop_evidence"] = decontamination.evidence(benchmark, score)
     return Parts(
         schema.TRAIN_SET.build(_side(rows, "train")),
         schema.TEST_SET.build(test),
@@ -98,23 +96,6 @@ def version(train: pa.Table, test: pa.Table) -> str:
             for row in batch.to_pylist():
                 content.update(json.dumps(row, ensure_ascii=False, sort_keys=True).encode("utf-8"))
     return content.hexdigest()[:12]
-
-
-def difference(now: pa.Table, before: pa.Table | None) -> Difference:
-    """What changed since `before` (all released rows, or None for the first release)."""
-    new, old = _verdicts(now), _verdicts(before) if before is not None else {}
-    return Difference(
-        tuple(sorted(new.keys() - old.keys())),
-        tuple(sorted(old.keys() - new.keys())),
-        tuple(sorted(key for key in new.keys() & old.keys() if new[key] != old[key])),
-    )
-
-
-def _verdicts(table: pa.Table) -> dict[str, tuple[str, str | None]]:
-    return {
-        row["prompt_id"]: (row["label"], row["micro_category"])
-        for row in table.select(["prompt_id", "label", "micro_category"]).to_pylist()
-    }
 
 
 def _kept(rows: list[Row]) -> list[Row]:

@@ -4,12 +4,9 @@ The same fact has the same column name in every table. A blocking asset check pe
 generated from here. How a table is stored is `resources.tables`; how it is filled is its stage.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
-
 import pyarrow as pa
-import pyarrow.compute as pc
+
+from chillguard.table import Column, Table
 
 LABELS = ("safe", "unsafe")
 VERDICTS = ("safe", "unsafe", "abstain")
@@ -18,87 +15,6 @@ SPLITS = ("train", "test")
 
 _TEXT, _WHOLE, _SHARE, _FLAG = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 _TEXTS = pa.list_(_TEXT)
-
-
-class SchemaError(ValueError):
-    """Rows that do not fit their table; the message names the table, the row and the column."""
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column: its Arrow type, whether null is allowed, the allowed values, its meaning."""
-
-    name: str
-    type: pa.DataType
-    doc: str
-    nullable: bool = False
-    values: tuple[str, ...] | None = None
-
-
-@dataclass(frozen=True)
-class Table:
-    """One table of the lineage: `row` says what one row is, `key` what identifies it."""
-
-    name: str
-    row: str
-    key: tuple[str, ...]
-    columns: tuple[Column, ...]
-
-    @property
-    def arrow(self) -> pa.Schema:
-        """The Arrow schema that the stored file has."""
-        return pa.schema([pa.field(c.name, c.type, c.nullable) for c in self.columns])
-
-    def build(self, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
-        """A table of `rows` (absent columns become null), sorted by key."""
-        try:
-            loose = pa.schema([pa.field(c.name, c.type) for c in self.columns])
-            table = pa.Table.from_pylist(list(rows), schema=loose)
-        except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError) as error:
-            raise SchemaError(f"table {self.name}: {error}") from error
-        return table.sort_by([(name, "ascending") for name in self.key])
-
-    def enforce(self, table: pa.Table) -> pa.Table:
-        """The table under this schema; raises `SchemaError` with the first problem."""
-        found = self.problems(table)
-        if found:
-            raise SchemaError(f"table {self.name}: {found[0]}")
-        return table.cast(self.arrow)
-
-    def problems(self, table: pa.Table) -> list[str]:
-        """Every way in which `table` breaks this schema, one sentence each."""
-        if table.schema.names != [c.name for c in self.columns]:
-            return [f"columns are {table.schema.names}, expected {[c.name for c in self.columns]}"]
-        found = [p for column in self.columns for p in _column_problems(column, table)]
-        return found or self._key_problems(table)
-
-    def _key_problems(self, table: pa.Table) -> list[str]:
-        keys = [(name, "ascending") for name in self.key]
-        if not table.select(self.key).equals(table.select(self.key).sort_by(keys)):
-            return [f"rows are not sorted by {', '.join(self.key)}"]
-        counts = table.select(self.key).group_by(list(self.key)).aggregate([([], "count_all")])
-        twice = counts.filter(pc.greater(counts["count_all"], 1))
-        if twice.num_rows:
-            first = twice.select(self.key).slice(0, 1).to_pylist()[0]
-            return [f"{twice.num_rows} keys stand more than once, first {first}"]
-        return []
-
-
-def _column_problems(column: Column, table: pa.Table) -> list[str]:
-    values = table[column.name]
-    if values.type != column.type:
-        return [f"column {column.name} is {values.type}, expected {column.type}"]
-    if not column.nullable and values.null_count:
-        return [f"column {column.name} is null in {values.null_count} rows"]
-    if column.values is not None:
-        known = pc.or_kleene(
-            pc.is_null(values), pc.is_in(values, value_set=pa.array(column.values, _TEXT))
-        )
-        strange = values.filter(pc.invert(known))
-        if len(strange):
-            return [f"column {column.name} holds {strange[0].as_py()!r}, allowed: {column.values}"]
-    return []
-
 
 _TERMS = (
     Column("may_redistribute", _FLAG, "the text itself may be published"),
@@ -214,6 +130,18 @@ REAL_PROMPTS = Table("real_prompts", "production prompt", ("prompt_id",), (*_BIR
 ANNOTATED_PROMPTS = Table("annotated_prompts", "real prompt", ("prompt_id",), (*_BIRTH, *_DROP))
 REWRITTEN_PROMPTS = Table("rewritten_prompts", "rewrite", ("prompt_id",), (*_BIRTH, *_DROP))
 PUBLIC_PROMPTS = Table("public_prompts", "external sample", ("prompt_id",), (*_BIRTH, *_DROP))
+BENCHMARK_PROMPTS = Table(
+    "benchmark_prompts",
+    "prompt of an evaluation set, which Train must not hold",
+    ("prompt_id",),
+    (
+        Column("prompt_id", _TEXT, "digest of benchmark and text"),
+        Column("benchmark", _TEXT, "configured benchmark"),
+        Column("text", _TEXT, "text, personal data replaced; null = dropped", nullable=True),
+        Column("text_hash", _TEXT, "digest of the text"),
+        *_DROP,
+    ),
+)
 CANDIDATE_PROMPTS = Table(
     "candidate_prompts", "prompt", ("prompt_id",), (*_BIRTH, *_TRANSLATED, *_DROP)
 )
@@ -291,7 +219,7 @@ TABLES: dict[str, Table] = {
     for table in (
         TAXONOMY, SEED_KEYWORDS, EXPANDED_KEYWORDS, CRAWLED_POSTS, REJECTED_ROWS, POST_INDEX,
         SYNTHESIZED_PROMPTS, REAL_PROMPTS, ANNOTATED_PROMPTS, REWRITTEN_PROMPTS, PUBLIC_PROMPTS,
-        CANDIDATE_PROMPTS, CLEAN_PROMPTS, JURY_VOTES, LABELED_PROMPTS, TRAIN_SET, TEST_SET,
-        RELEASE_DROPS, DATASET_CARD,
+        BENCHMARK_PROMPTS, CANDIDATE_PROMPTS, CLEAN_PROMPTS, JURY_VOTES, LABELED_PROMPTS,
+        TRAIN_SET, TEST_SET, RELEASE_DROPS, DATASET_CARD,
     )
 }  # fmt: skip

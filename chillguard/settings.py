@@ -1,7 +1,8 @@
 """All science settings of a run, one field per stage; defaults are the paper's numbers."""
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
+from chillguard.audit import AuditConfig
 from chillguard.cleaning import CleaningConfig
 from chillguard.crawl import CrawlConfig
 from chillguard.guards import GuardConfig
@@ -47,5 +48,19 @@ class Settings(BaseModel):
     cleaning: CleaningConfig = CleaningConfig()
     labeling: LabelingConfig = LabelingConfig()
     split: SplitConfig = SplitConfig()
+    audit: AuditConfig = AuditConfig()
     bounds: Bounds = Bounds()
     training: TrainingConfig = TrainingConfig()
+
+    @model_validator(mode="after")
+    def _caps_leave_room(self) -> "Settings":
+        cap = self.split.max_per_category
+        for name, least in (
+            ("synthesis.steer_below", self.synthesis.steer_below),
+            ("bounds.min_per_category", self.bounds.min_per_category),
+        ):
+            if cap is not None and least is not None and least > cap:
+                raise ValueError(
+                    f"{name} {least} can never be reached: split.max_per_category is {cap}"
+                )
+        return self

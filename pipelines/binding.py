@@ -12,6 +12,7 @@ from chillguard.card import Provenance
 from chillguard.records import SourceConfig
 from pipelines import parts
 from pipelines.profile import Profile, is_set
+from resources.audit import AuditSheet
 from resources.budget import Cap, Price
 from resources.crawlers.crawler import NetworkCrawler
 from resources.crawlers.files import FilesCrawler
@@ -25,6 +26,7 @@ from resources.ledger import Ledger
 from resources.llm import LanguageModels, ModelRole
 from resources.model_server import ModelServer
 from resources.offline.models import HashedEmbedder, PhrasebookTranslator
+from resources.publishing import Publishing
 from resources.qdrant_store import QdrantStore
 from resources.releases import Releases
 from resources.retrieval import Retrieval
@@ -57,6 +59,7 @@ def resources(profile: Profile, home: Path, jurors: list[str]) -> dict[str, Any]
     return {
         **kept,
         **_inputs(profile, crawl_store),
+        "publishing": Publishing(folder=str(home / "public"), releases=kept["releases"]),
         "io_manager": TablesIOManager(folder=str(home / "tables")),
         "takedown": Takedown(ledger=ledger, crawl_store=crawl_store, **kept),
         "translator": _translator(profile.translator),
@@ -66,8 +69,23 @@ def resources(profile: Profile, home: Path, jurors: list[str]) -> dict[str, Any]
             profile=profile.name,
             models={name: f"{role.model}@{role.revision}" for name, role in roles.items()},
             offline=profile.is_offline,
+            sources=_sources(profile),
         ),
     }
+
+
+def _sources(profile: Profile) -> list[tuple[str, str, str | None, bool, bool]]:
+    """Every source of text with its terms, for the card."""
+    given: dict[str, list[Any]] = {
+        "posts": profile.crawled,
+        "real_prompts": profile.real_prompts,
+        "public_prompts": profile.public_prompts,
+    }
+    return [
+        (name, s.name, getattr(s, "licence", None), s.may_redistribute, s.may_train)
+        for name, sources in given.items()
+        for s in sources
+    ]
 
 
 def _inputs(profile: Profile, store: PostStore) -> dict[str, Any]:
@@ -77,6 +95,10 @@ def _inputs(profile: Profile, store: PostStore) -> dict[str, Any]:
         "seed_keywords_file": YamlFile(path=profile.seed_keywords),
         "real_prompt_files": SourceFiles(sources=_json(profile.real_prompts)),
         "public_files": SourceFiles(sources=_json(profile.public_prompts)),
+        "audit_sheet": AuditSheet(
+            path=str(profile.audit_decisions) if profile.audit_decisions else None
+        ),
+        "benchmark_files": SourceFiles(sources=_json(profile.benchmarks)),
         **{f"crawler_{source.name}": _crawler(source, store) for source in profile.crawled},
     }
 

@@ -54,6 +54,7 @@ def build(profile: profiles.Profile, home: Path) -> dg.Definitions:
         cleaning.clean_prompts,
         *(labeling.jury_votes(juror) for juror in jurors),
         labeling.labeled_prompts(jurors),
+        release.benchmark_prompts,
         release.split_sets,
         release.dataset_card(lineage),
     ]
@@ -94,7 +95,7 @@ def _training(part: parts.Training | None, jurors: list[str]) -> Sequence[dg.Ass
 def _lineage(sources: list[str], jurors: list[str]) -> list[dg.AssetKey]:
     """The tables that the funnel adds up and the card describes, in order of the lineage."""
     crawls = [["crawled_posts", source] for source in sources]
-    read = [*crawls, ["real_prompts"], ["public_prompts"]]
+    read = [*crawls, ["real_prompts"], ["public_prompts"], ["benchmark_prompts"]]
     parts = {
         "crawled_posts": crawls,
         "jury_votes": [["jury_votes", juror] for juror in jurors],

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from resources.llm import LanguageModels
+from resources.publishing import Publishing
 from resources.takedown import Takedown
 
 _PLAN = dg.AssetSelection.assets("refresh_plan")
@@ -64,4 +65,27 @@ def post_takedown() -> None:
     take_down()
 
 
-JOBS = (refresh, real_prompts_refresh, plan, redrive_quarantine, post_takedown)
+class Publication(dg.Config):
+    """The approval file (person, date, version), and which release; the newest unless told."""
+
+    approval: str
+    version: str | None = None
+
+
+@dg.op
+def publish_release(
+    context: dg.OpExecutionContext, config: Publication, publishing: Publishing
+) -> None:
+    """Write `public/<version>/`: ids only where terms bar redistribution."""
+    folder = publishing.publish(config.approval, config.version)
+    context.log.info(f"published {folder}")
+    context.add_output_metadata({"folder": dg.MetadataValue.path(str(folder))})
+
+
+@dg.job(description="Publishes a release that an approval file names; nothing is sent anywhere.")
+def publish() -> None:
+    """One step; it reads the release, never the lineage."""
+    publish_release()
+
+
+JOBS = (refresh, real_prompts_refresh, plan, redrive_quarantine, post_takedown, publish)

@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from chillguard.records import SourceConfig
+from chillguard.records import AnySource, SourceConfig
 from chillguard.settings import Settings
 from pipelines.parts import (
     Budget,
@@ -35,6 +35,7 @@ PostSource = Annotated[SourceConfig | Source, Field(discriminator="kind")]
 
 SHIPPED = Path(__file__).parent / "profiles"
 _MAX_DEPTH = 8
+_PATHS = ("path", "taxonomy", "seed_keywords", "prices", "audit_decisions", "approval")
 _ROLES = frozenset({"expander", "synthesizer", "rewriter", "tie_breaker", "categorizer"})
 
 
@@ -51,7 +52,8 @@ class Profile(Part):
     seed_keywords: str = "packaged:seed_keywords.yaml"
     posts: list[PostSource]
     real_prompts: list[SourceConfig]
-    public_prompts: list[SourceConfig] = []
+    public_prompts: list[AnySource] = []
+    benchmarks: list[AnySource] = []
     embedder: Embedder
     vector_store: VectorStore = VectorStore()
     translator: Translator
@@ -60,10 +62,11 @@ class Profile(Part):
     ledger: str | FromEnvironment | None = None
     prices: Path | None = None
     budgets: dict[str, Budget] = {}
+    audit_decisions: Path | None = None
     settings: Settings = Settings()
     training: Training | None = None
 
-    @field_validator("posts", mode="before")
+    @field_validator("posts", "public_prompts", "benchmarks", mode="before")
     @classmethod
     def _files_by_default(cls, sources: Any) -> Any:
         if not isinstance(sources, list):
@@ -86,7 +89,7 @@ class Profile(Part):
                 f"{len(self.jurors)} jurors can never give a quorum of "
                 f"{self.settings.labeling.quorum}"
             )
-        for sources in (self.posts, self.real_prompts, self.public_prompts):
+        for sources in (self.posts, self.real_prompts, self.public_prompts, self.benchmarks):
             names = [source.name for source in sources]
             bad = [n for n in names if names.count(n) > 1 or not (n.isascii() and n.isidentifier())]
             if bad:
@@ -230,8 +233,6 @@ def _absolute(value: Any, folder: Path) -> Any:
 
 
 def _resolved(key: str, value: Any, folder: Path) -> Any:
-    if key in ("path", "taxonomy", "seed_keywords", "prices", "approval") and isinstance(
-        value, str
-    ):
+    if key in _PATHS and isinstance(value, str):
         return value if value.startswith("packaged:") else str((folder / value).resolve())
     return _absolute(value, folder)

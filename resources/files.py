@@ -1,4 +1,4 @@
-"""Input files: YAML documents, and rows of jsonl, jsonl.gz, csv and Parquet files.
+"""Input files: YAML documents, and rows of jsonl, jsonl.gz, json, csv and Parquet files.
 
 Opens and decodes; what is a good row is `chillguard.records`.
 """
@@ -9,6 +9,7 @@ import hashlib
 import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,13 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
+from pydantic import TypeAdapter
 
 from chillguard import records, taxonomy
+from resources.hub import hub_rows, need_columns
 
 _MAX_FIELD = 1 << 24
+_SOURCE: TypeAdapter[records.SourceConfig | records.HubConfig] = TypeAdapter(records.AnySource)
 
 
 class YamlFile(dg.ConfigurableResource):
@@ -38,7 +42,7 @@ class YamlFile(dg.ConfigurableResource):
 
 
 class SourceFiles(dg.ConfigurableResource):
-    """The files of one asset, each a `records.SourceConfig` in JSON form."""
+    """The sources of one asset, each a `records.AnySource` in JSON form."""
 
     sources: list[dict[str, Any]]
 
@@ -46,23 +50,49 @@ class SourceFiles(dg.ConfigurableResource):
         """Good records of all files in order; the others are appended to `rejects`."""
         known = list(codes)
         for document in self.sources:
-            source = records.SourceConfig.model_validate(document)
-            yield from records.accept(parsed_rows(source), source, known, rejects)
+            source = _SOURCE.validate_python({"kind": "files", **document})
+            if isinstance(source, records.HubConfig):
+                yield from records.accept(hub_rows(source), source, known, rejects)
+            else:
+                yield from records.accept(parsed_rows(source), source, known, rejects)
 
 
 def parsed_rows(source: records.SourceConfig) -> Iterator[records.Parsed]:
-    """Decode the rows of a file, by its name's ending.
+    """Decode the rows of a file by its name's ending, or of all files of a folder by name.
 
-    Raises `dg.Failure` when the file is missing, of an unknown kind, or lacks a named column.
+    Raises `dg.Failure` when a file is missing, of an unknown kind, or lacks a named column.
     """
-    path = source.path
-    read = next((read for end, read in _READERS.items() if path.name.endswith(end)), None)
+    for path in _paths(source):
+        name = None if path == source.path else path.relative_to(source.path).as_posix()
+        for row in _rows_of(path, source):
+            yield replace(row, file=name) if name else row
+
+
+def _paths(source: records.SourceConfig) -> list[Path]:
+    found = [source.path]
+    if source.path.is_dir():
+        found = sorted(p for p in source.path.rglob("*") if p.is_file() and _reader(p))
+    read = [path for path in found if source.admits(path.name)]
+    if not read:
+        raise dg.Failure(
+            f"source {source.name!r}: no file of {source.path} is left to read; {len(found)} are "
+            f"left out by `exclude_files` {source.exclude_files}"
+        )
+    return read
+
+
+def _reader(path: Path) -> "_Reader | None":
+    return next((read for end, read in _READERS.items() if path.name.endswith(end)), None)
+
+
+def _rows_of(path: Path, source: records.SourceConfig) -> Iterator[records.Parsed]:
+    read = _reader(path)
     if read is None:
         raise dg.Failure(
             f"source {source.name!r}: file {path} is none of {', '.join(_READERS)}; convert it"
         )
     try:
-        yield from read(source)
+        yield from read(path, source)
     except (OSError, EOFError, zlib.error, pa.ArrowException, csv.Error) as error:
         raise dg.Failure(
             f"source {source.name!r}: file {path} cannot be read: {error}; "
@@ -70,9 +100,29 @@ def parsed_rows(source: records.SourceConfig) -> Iterator[records.Parsed]:
         ) from None
 
 
-def _jsonl(source: records.SourceConfig) -> Iterator[records.Parsed]:
-    opened = gzip.open if source.path.suffix == ".gz" else open
-    with opened(source.path, "rb") as lines:
+def _json(path: Path, source: records.SourceConfig) -> Iterator[records.Parsed]:
+    """An array of objects; any other `.json` file is read as one object a line."""
+    with path.open("rb") as file:
+        is_array = file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
+    if not is_array:
+        yield from _jsonl(path, source)
+        return
+    try:
+        rows = json.loads(path.read_text("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise dg.Failure(f"source {source.name!r}: file {path} is not JSON: {error}") from None
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, dict):
+            yield records.Parsed(number, {}, "JSON, but not an object")
+            continue
+        if number == 1:
+            need_columns(source, f"file {path}", row)
+        yield records.Parsed(number, row)
+
+
+def _jsonl(path: Path, source: records.SourceConfig) -> Iterator[records.Parsed]:
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "rb") as lines:
         for number, line in enumerate(lines, 1):
             if line.strip():
                 yield _decoded(number, line)
@@ -90,20 +140,20 @@ def _decoded(number: int, line: bytes) -> records.Parsed:
     return records.Parsed(number, columns)
 
 
-def _csv(source: records.SourceConfig) -> Iterator[records.Parsed]:
+def _csv(path: Path, source: records.SourceConfig) -> Iterator[records.Parsed]:
     csv.field_size_limit(_MAX_FIELD)
-    with source.path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as lines:
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as lines:
         reader = csv.DictReader(lines)
-        _need_columns(source, reader.fieldnames or ())
+        need_columns(source, f"file {path}, line 1", reader.fieldnames or ())
         for row in reader:
             extra = row.pop(None, None)
             error = "more fields than the header names" if extra else None
             yield records.Parsed(reader.line_num, _not_none(row), error)
 
 
-def _parquet(source: records.SourceConfig) -> Iterator[records.Parsed]:
-    with pq.ParquetFile(source.path) as file:
-        _need_columns(source, file.schema_arrow.names)
+def _parquet(path: Path, source: records.SourceConfig) -> Iterator[records.Parsed]:
+    with pq.ParquetFile(path) as file:
+        need_columns(source, f"file {path}, line 1", file.schema_arrow.names)
         wanted = {path.split(".")[0] for path in [*source.columns.values(), *source.where]}
         number = 0
         for batch in file.iter_batches(columns=sorted(wanted)):
@@ -112,31 +162,26 @@ def _parquet(source: records.SourceConfig) -> Iterator[records.Parsed]:
                 yield records.Parsed(number, row)
 
 
-def _need_columns(source: records.SourceConfig, names: Iterable[str]) -> None:
-    for column in [*source.columns.values(), *source.where]:
-        if column.split(".")[0] not in names:
-            raise dg.Failure(
-                f"source {source.name!r}: file {source.path}, line 1: there is no column "
-                f"{column!r}; the file has {sorted(names)}. Set `columns` in the profile."
-            )
-
-
 def _not_none(row: Mapping[Any, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if value is not None}
 
 
-_READERS: Mapping[str, Callable[[records.SourceConfig], Iterator[records.Parsed]]] = {
+_Reader = Callable[[Path, records.SourceConfig], Iterator[records.Parsed]]
+_READERS: Mapping[str, _Reader] = {
     ".jsonl": _jsonl,
     ".jsonl.gz": _jsonl,
+    ".json": _json,
     ".csv": _csv,
     ".parquet": _parquet,
 }
 
 
 def content_digest(paths: Iterable[Path]) -> str:
-    """Digest over the content of files, in order: changes when a byte of any does."""
+    """Digest over the content of files and of the files of folders, in order."""
     digest = hashlib.sha256()
     for path in paths:
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+        inside = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+        for one in inside:
+            with one.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()

@@ -1,13 +1,15 @@
 """Releases on disk: `release/<version>/`, written whole or not at all, never rewritten.
 
-The two Parquet files of a version never change. Its documents (card, report, funnel, losses)
-describe the run that made them, and are refreshed when a later run ends in the same version.
+Both sides of a version (Parquet and JSON lines), its schema and its changes never change, and
+`SHA256SUMS` says so. Its documents (card, report, losses, audit sheet) describe the run that made
+them, and are refreshed when a later run ends in the same version.
 """
 
+import hashlib
 import json
 import os
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,8 @@ from resources.state import write_parquet
 
 _MANIFEST = "release.json"
 SIDES = ("train", "test")
+SUMS = "SHA256SUMS"
+Files = Mapping[str, bytes | pa.Table]
 
 
 class Releases(dg.ConfigurableResource):
@@ -70,12 +74,18 @@ class Releases(dg.ConfigurableResource):
             return None
         return pa.concat_tables(pq.read_table(self.path(version, side)) for side in SIDES)
 
+    def all_rows(self, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """These columns of every side of every release, oldest first."""
+        for version in self.versions():
+            for side in SIDES:
+                yield pq.read_table(self.path(version, side), columns=list(columns))
+
     def path(self, version: str, side: str) -> Path:
         """Where a side of a release is."""
         return self._root() / version / f"{side}.parquet"
 
     def write(
-        self, version: str, sides: Mapping[str, pa.Table], documents: Mapping[str, bytes | pa.Table]
+        self, version: str, sides: Mapping[str, pa.Table], sealed: Files, documents: Files
     ) -> Path:
         """Write a release, or only refresh the documents of one that is there; returns it."""
         target = self._root() / version
@@ -93,15 +103,13 @@ class Releases(dg.ConfigurableResource):
                 "sha256": digests,
             }
             (draft / _MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
+            for side, table in sides.items():
+                write_jsonl(table, draft / f"{side}.jsonl")
+            write_files(draft, sealed)
+            (draft / SUMS).write_text(checksums(draft), "utf-8")
             shutil.rmtree(target, ignore_errors=True)
             draft.replace(target)
-        for name, content in documents.items():
-            if isinstance(content, bytes):
-                draft_document = target / f".{name}"
-                draft_document.write_bytes(content)
-                draft_document.replace(target / name)
-            else:
-                write_parquet(content, target / name)
+        write_files(target, documents)
         return target
 
     def _root(self) -> Path:
@@ -112,3 +120,31 @@ class Releases(dg.ConfigurableResource):
     def _manifest(self, folder: Path) -> dict[str, Any]:
         found: dict[str, Any] = json.loads((folder / _MANIFEST).read_text("utf-8"))
         return found
+
+
+def write_files(folder: Path, files: Files) -> None:
+    """Write files by name, tables as Parquet, each in one move."""
+    for name, content in files.items():
+        if isinstance(content, bytes):
+            draft = folder / f".{name}"
+            draft.write_bytes(content)
+            draft.replace(folder / name)
+        else:
+            write_parquet(content, folder / name)
+
+
+def write_jsonl(table: pa.Table, path: Path) -> None:
+    """Write one JSON object a line."""
+    with path.open("w", encoding="utf-8") as lines:
+        for batch in table.to_batches(max_chunksize=10_000):
+            for row in batch.to_pylist():
+                lines.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def checksums(folder: Path) -> str:
+    """Digests of all files of a folder, in the form that `sha256sum --check` reads."""
+    lines = []
+    for path in sorted(folder.iterdir()):
+        with path.open("rb") as file:
+            lines.append(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {path.name}\n")
+    return "".join(lines)

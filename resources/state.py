@@ -1,4 +1,4 @@
-"""State that outlives a run: the keyword pool and the sides of families.
+"""State that outlives a run: keyword pool, sides of families, signatures of released rows.
 
 One home holds the state of one profile; another profile's state is refused, so that offline
 rows can never mix with a real release.
@@ -8,15 +8,16 @@ import datetime as dt
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from chillguard import schema
+from chillguard import near_duplicates, schema, signature_index
 
 _TAKEDOWNS = "takedowns.jsonl"
 _QUERIES = "extra_queries.json"
@@ -59,6 +60,44 @@ class State(dg.ConfigurableResource):
             folder = self._folder() / "splits"
             number = len(list(folder.glob("*.parquet"))) + 1
             write_parquet(families, folder / f"{number:05d}-{version}.parquet")
+
+    def signatures(self, config: near_duplicates.NearDuplicateConfig) -> list[pa.Table]:
+        """The signature index of released rows, one table per release.
+
+        Raises `dg.Failure` when it was made by other settings.
+        """
+        found = []
+        for file in sorted((self._folder() / "signatures").glob("*.parquet")):
+            table = pq.read_table(file)
+            problem = signature_index.mismatch(table, config)
+            if problem:
+                raise dg.Failure(
+                    f"signature index {file}: {problem}; set cleaning.shingles back, or delete "
+                    f"{file.parent}: signatures are then made anew from the releases"
+                )
+            found.append(table)
+        return found
+
+    def append_signatures(self, index: pa.Table, version: str) -> None:
+        """Add the signatures of a release's rows that no earlier release has."""
+        folder = self._folder() / "signatures"
+        files = sorted(folder.glob("*.parquet"))
+        there = [pq.read_table(file, columns=["prompt_id"])["prompt_id"] for file in files]
+        known = pa.array([key for column in there for key in column.to_pylist()], pa.string())
+        new = index.filter(pc.invert(pc.is_in(index["prompt_id"], value_set=known)))
+        if new.num_rows:
+            write_parquet(new, folder / f"{len(files) + 1:05d}-{version}.parquet")
+
+    def forget_signatures(self, prompt_ids: Collection[str]) -> int:
+        """Take rows out of the signature index; returns how many it held."""
+        gone, count = pa.array(sorted(prompt_ids), pa.string()), 0
+        for file in sorted((self._folder() / "signatures").glob("*.parquet")):
+            table = pq.read_table(file)
+            left = table.filter(pc.invert(pc.is_in(table["prompt_id"], value_set=gone)))
+            if left.num_rows < table.num_rows:
+                count += table.num_rows - left.num_rows
+                write_parquet(left, file)
+        return count
 
     def extra_queries(self) -> dict[str, int]:
         """How many queries steering has given each category so far, by code."""

@@ -48,6 +48,7 @@ class Takedown(dg.ConfigurableResource):
         report = {
             "posts": len(found.post_ids),
             "points": points,
+            "signatures": self.state.forget_signatures(found.prompt_ids),
             "ledger_answers": answers,
             "derived_prompts": sorted(found.prompt_ids),
             "releases": self.releases.holding(found.prompt_ids),

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pyarrow as pa
 
 from chillguard import schema
-from chillguard.schema import Column, Table
+from chillguard.table import Column, Table
 
 _TEXT, _WHOLE = pa.string(), pa.int64()
 _KNOWN = {column.name: column for column in schema.LABELED_PROMPTS.columns}

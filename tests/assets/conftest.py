@@ -9,6 +9,7 @@ import pytest
 from assets import metadata
 from chillguard import annotation, card, intake, keywords, records, schema, taxonomy
 from chillguard.settings import Settings
+from resources.audit import AuditSheet
 from resources.edge_store import EdgeStore
 from resources.files import SourceFiles, YamlFile
 from resources.ledger import Ledger
@@ -91,6 +92,7 @@ class Bench:
             "translator": PhrasebookTranslator(),
             "state": State(folder=str(self.home / "state"), profile="bench"),
             "releases": Releases(folder=str(self.home / "release")),
+            "audit_sheet": AuditSheet(),
             "provenance": card.Provenance("bench", {"expander": "m@1"}, offline=True),
             "llm": LanguageModels(
                 roles=[ModelRole(role=role, model=model) for role, model in MODELS.items()],
@@ -121,6 +123,7 @@ def bench(tmp_path, monkeypatch):
         taxonomy=taxonomy.rows(TAXONOMY),
         seed_keywords=seeds,
         expanded_keywords=schema.EXPANDED_KEYWORDS.build(pool),
+        benchmark_prompts=schema.BENCHMARK_PROMPTS.build([]),
     )
     return made
 

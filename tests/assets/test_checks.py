@@ -10,6 +10,7 @@ from resources.state import State
 CLEAN = ("周末社区图书馆几点开门", "公园里的桂花什么时候开花", "楼下新开的面包店好不好吃")
 ALL_CHECKS = {
     "no_leak": checks.no_leak,
+    "no_benchmark_row": checks.no_benchmark_row,
     "no_personal_data": checks.no_personal_data,
     "frozen_sides": checks.frozen_sides,
     "terms_obeyed": checks.terms_obeyed,
@@ -64,6 +65,7 @@ def test_a_sound_release_passes(sides, state, bench):
     settings = _settings()
     results = [
         checks.no_leak(train, test, settings),
+        checks.no_benchmark_row(train, bench.tables["benchmark_prompts"], settings),
         checks.no_personal_data(train, test),
         checks.frozen_sides(train, test, state),
         checks.terms_obeyed(train, test),
@@ -72,7 +74,7 @@ def test_a_sound_release_passes(sides, state, bench):
         checks.agreement(train, test, settings),
         checks.leak_share(train, schema.RELEASE_DROPS.build([]), settings),
     ]
-    assert [result.passed for result in results] == [True] * 8
+    assert [result.passed for result in results] == [True] * 9
     assert {result.metadata["problems"].value for result in results} == {0}
 
 

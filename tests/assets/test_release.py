@@ -73,7 +73,16 @@ def test_a_release_is_written_with_its_documents(bench, released):
         "test.parquet",
         "README.md",
         "report.html",
+        "public_card.md",
+        "funnel.png",
+        "categories.png",
         "losses.parquet",
+        "changes.parquet",
+        "audit_sample.csv",
+        "train.jsonl",
+        "test.jsonl",
+        "schema.json",
+        "SHA256SUMS",
         "release.json",
     }
     train, test = (bench.tables[name] for name in PARTS[:2])

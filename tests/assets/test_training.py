@@ -94,7 +94,7 @@ class World:
         self.home = home
         self.settings = {"sft": {"label_format": "binary"}}
         releases = Releases(folder=str(home / "release"))
-        releases.write(VERSION, {"train": TRAIN, "test": TEST}, {})
+        releases.write(VERSION, {"train": TRAIN, "test": TEST}, {}, {})
         self.approve()
         self.training = Training(
             folder=str(home / "training"),

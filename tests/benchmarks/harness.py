@@ -160,7 +160,7 @@ def peers() -> list[Contestant]:
     found = []
     for name in PEERS:
         try:
-            _install(name, folder / name)
+            _install(HERE / "peers" / f"{name}.txt", folder / name)
         except subprocess.CalledProcessError as error:
             say(f"left out: {name} cannot be installed ({error})")
             continue
@@ -170,21 +170,26 @@ def peers() -> list[Contestant]:
     return found
 
 
-def _install(name: str, folder: Path) -> None:
+def environment(pins: Path) -> Path:
+    """The Python of a virtual environment in the cache folder with `pins`, made when missing."""
+    digest = hashlib.sha256(pins.read_bytes()).hexdigest()[:12]
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = cache / "chillguard" / f"{pins.stem}-{digest}"
+    _install(pins, folder)
+    return folder / "bin" / "python"
+
+
+def _install(pins: Path, folder: Path) -> None:
     ready = folder / "ready"
     if ready.exists():
         return
-    say(f"installing {name} in {folder}")
+    say(f"installing {pins.stem} in {folder}")
     uv = str(ROOT / ".venv" / "bin" / "uv")
     subprocess.run([uv, "venv", "--quiet", "--clear", "-p", sys.executable, folder], check=True)
     links = os.environ.get("PIP_FIND_LINKS", "").split()
     find = [word for link in links for word in ("--find-links", link)]
     into = ["--quiet", "--compile-bytecode", "--python", str(folder / "bin" / "python"), *find]
-    subprocess.run(
-        [uv, "pip", "install", *into, "-r", str(HERE / "peers" / f"{name}.txt")],
-        check=True,
-        stdout=sys.stderr,
-    )
+    subprocess.run([uv, "pip", "install", *into, "-r", str(pins)], check=True, stdout=sys.stderr)
     ready.touch()
 
 

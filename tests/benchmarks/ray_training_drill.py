@@ -104,7 +104,7 @@ def _materialise(home: Path, base: str, executor: dict, gpus: int) -> dict:
                                for n in range(40)])  # fmt: skip
     test = released("test", [labeled("t", mixed("t"))])
     version = release.version(train, test)
-    Releases(folder=str(home / "release")).write(version, {"train": train, "test": test}, {})
+    Releases(folder=str(home / "release")).write(version, {"train": train, "test": test}, {}, {})
     approved = {"person": "drill", "date": "2026-11-25", "release": version, "purposes": ["train"]}
     (home / "approval.yaml").write_text(yaml.safe_dump(approved))
     profile = home / "drill.yaml"

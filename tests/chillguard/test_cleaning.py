@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chillguard import cleaning, identity, matching, near_duplicates, schema
+from chillguard import cleaning, identity, matching, near_duplicates, schema, signature_index
 from tests.chillguard import builders
 
 CONFIG = cleaning.CleaningConfig()
@@ -130,6 +130,45 @@ def test_the_order_of_candidates_is_irrelevant(rows, rng):
     assert _drops(rng.sample(rows, len(rows))) == _drops(rows)
 
 
+def _earlier(rows):
+    released = schema.TRAIN_SET.build(
+        {**row, "split": "train", "label": "safe", "votes": [], "n_valid_votes": 0} for row in rows
+    )
+    nothing = schema.CANDIDATE_PROMPTS.build([])
+    return signature_index.earlier([released], nothing, (), [], CONFIG.shingles)
+
+
+@settings(max_examples=15)
+@given(candidates(), candidates(), st.booleans())
+def test_rows_of_earlier_releases_that_are_gone_count_as_kept(rows, more, all_released):
+    """Whatever goes for one names it or a kept row; a released candidate never goes for one."""
+    gone = [
+        {**row, "prompt_id": "g" + row["prompt_id"], "family_id": "g" + row["family_id"]}
+        for row in more
+    ]
+    released = {row["prompt_id"] for row in rows[::2]} if all_released else set()
+    alone = _drops(rows, released)
+    table = cleaning.clean(schema.CANDIDATE_PROMPTS.build(rows), released, CONFIG, _earlier(gone))
+    found = builders.by_id(table)
+    assert set(found) == set(alone)
+    texts = {row["prompt_id"]: row for row in gone}
+    for key, row in found.items():
+        near = [twin for twin in gone if _score(row, twin) >= CONFIG.duplicate_threshold]
+        if key in released:
+            assert (row["drop_reason"], row["drop_evidence"]) == alone[key]
+        elif near:
+            assert row["drop_reason"] is not None
+        elif row["drop_reason"]:
+            twin = row["drop_evidence"].split()[0].removeprefix("twin=")
+            assert twin not in texts
+            assert found[twin]["drop_reason"] is None
+    kept = {key for key, row in found.items() if row["drop_reason"] is None}
+    again = cleaning.clean(
+        schema.CANDIDATE_PROMPTS.build(rows), released | kept, CONFIG, _earlier(gone)
+    )
+    assert {row["prompt_id"] for row in again.to_pylist() if row["drop_reason"] is None} == kept
+
+
 def _row(key, origin="rag", text=BASE, **columns):
     return builders.prompt(key, text, origin=origin, **columns)
 
@@ -231,9 +270,16 @@ def test_the_threshold_decides():
         ("今天好吗？", (None, None)),
         (("今天适合去散步吗？" * 200)[:1001], ("too_long", "1001 characters")),
         (("今天适合去散步吗？" * 200)[:1000], (None, None)),
-        ("哈哈哈哈哈哈！", ("meaningless", "1 distinct characters")),
-        ("？！？！？！", ("meaningless", "0 distinct characters")),
+        ("哈哈哈哈哈哈！", ("meaningless", "1 distinct letters")),
+        ("？！？！？！", ("meaningless", "0 distinct letters")),
         ("哈哈呵呵嘿嘿", (None, None)),
+        ("😀😁😂🤣😃😄", ("meaningless", "0 distinct letters")),
+        ("12345678906", ("meaningless", "0 distinct letters")),
+        ("<PHONE> <EMAIL>，<ADDRESS>", ("meaningless", "0 distinct letters")),
+        ("asdfghjkl", ("meaningless", "keys in a row")),
+        ("asdasdasd qwertyuiop", ("meaningless", "keys in a row")),
+        ("how are you today", (None, None)),
+        ("<PHONE>是谁的号码", (None, None)),
     ],
 )
 def test_length_and_meaning_bound_a_text(text, drop):
@@ -287,6 +333,10 @@ def test_the_self_test_passes_and_refuses_shingles_that_cannot_work(monkeypatch)
         cleaning.self_test(near_duplicates.NearDuplicateConfig(shingle=60))
     with pytest.raises(ValueError, match="shingle length 1 "):
         cleaning.self_test(near_duplicates.NearDuplicateConfig(shingle=1))
+    with monkeypatch.context() as words:
+        words.setattr(matching, "shingles", lambda match, size: set(match.split()))
+        with pytest.raises(ValueError, match="shingle length 3 "):
+            cleaning.self_test(near_duplicates.NearDuplicateConfig())
     signatures = near_duplicates.signatures
     monkeypatch.setattr(
         near_duplicates, "signatures", lambda t, c: signatures([t[0], t[1][::-1]], c)

@@ -46,7 +46,7 @@ def test_empty_sides_have_no_breach():
             [
                 "same text of Train row a and Test row b",
                 "same match_text of Train row a and Test row b",
-                "Jaccard 1.000 of Train row a and b",
+                "Jaccard 1.000 of Train row a and Test row b",
             ],
         ),
         (
@@ -54,7 +54,7 @@ def test_empty_sides_have_no_breach():
             ("b", "·".join(BASE)),
             [
                 "same match_text of Train row a and Test row b",
-                "Jaccard 1.000 of Train row a and b",
+                "Jaccard 1.000 of Train row a and Test row b",
             ],
         ),
         (

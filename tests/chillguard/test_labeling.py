@@ -244,7 +244,7 @@ def _cleaned(*rows):
 
 def test_only_kept_rows_are_judged():
     table = _cleaned(builders.prompt("a"), builders.prompt("b", drop_reason="duplicate"))
-    assert [row["prompt_id"] for row in labeling.to_judge(table)] == ["a"]
+    assert [row["prompt_id"] for row in labeling.to_judge(table, CONFIG)] == ["a"]
 
 
 def test_labelled_rows_carry_their_ruling_and_the_votes():
@@ -275,3 +275,40 @@ def test_labelled_rows_carry_their_ruling_and_the_votes():
     assert (b["votes"], b["n_valid_votes"], b["agreement"]) == ([], 0, None)
     c = found["c"]
     assert (c["label"], c["drop_reason"], c["drop_evidence"]) == (None, "unresolved", "why")
+
+
+OWN = labeling.LabelingConfig(relabel_public=False)
+
+
+def _public_rows():
+    return _cleaned(
+        builders.prompt("a", origin="public", source_label="unsafe"),
+        builders.prompt("b", origin="public", source_label="safe"),
+        builders.prompt("c", origin="public"),
+        builders.prompt("d", source_label="safe"),
+    )
+
+
+@pytest.mark.parametrize(("config", "judged"), [(CONFIG, "abcd"), (OWN, "cd")])
+def test_public_samples_with_a_label_are_judged_only_if_they_are_relabelled(config, judged):
+    rows = labeling.to_judge(_public_rows(), config)
+    assert "".join(row["prompt_id"] for row in rows) == judged
+
+
+def test_a_public_sample_that_keeps_its_label_gets_a_category_and_says_who_decided():
+    ask = builders.Ask(categorizer=lambda r: "M1a", tie_breaker=lambda r: "safe")
+    votes = {key: _votes(("safe",) * 4) for key in "cd"}
+    rows = labeling.to_label(_public_rows(), OWN)
+    rulings = labeling.rule(rows, votes, SMALL, OWN, ask)
+    found = builders.by_id(labeling.rows(_public_rows(), rulings, SMALL))
+    kept = {
+        key: (row["label"], row["micro_category"], row["decided_by"]) for key, row in found.items()
+    }
+    assert kept == {
+        "a": ("unsafe", "M1a", "source"),
+        "b": ("safe", None, "source"),
+        "c": ("safe", None, "jury"),
+        "d": ("safe", None, "jury"),
+    }
+    assert (found["a"]["source_label"], found["a"]["n_valid_votes"]) == ("unsafe", 0)
+    assert ask.rows("categorizer") == ["a"]

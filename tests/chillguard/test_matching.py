@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chillguard import matching
+from chillguard import matching, transforms
 
 SETS = st.sets(st.sampled_from("abcdef"), min_size=1)
 
@@ -18,6 +18,9 @@ SETS = st.sets(st.sampled_from("abcdef"), min_size=1)
         ("請問這個問題怎麼說", "请问这个问题怎么说"),
         ("今_天*散·步—吗-", "今天散步吗"),
         ("①②", "12"),
+        ("今天\u0000散\u0007步\u3164\t吧\n", "今天散步吧"),
+        ("好！！！！？？？好。。。。。", "好好"),
+        ("\u85b4", "\u82ce"),
         ("", ""),
         ("？！。", ""),
     ],
@@ -37,6 +40,24 @@ def test_marks_between_characters_do_not_matter(text, mark):
 def test_the_compared_form_has_word_characters_only(text):
     found = matching.match_text(text)
     assert all(c.isalnum() for c in found)
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_folding_a_folded_text_changes_nothing(text):
+    once = matching.match_text(text)
+    assert matching.match_text(once) == once
+
+
+def test_folding_a_folded_character_changes_nothing():
+    for code in range(0x3400, 0xA000):
+        once = matching.match_text(chr(code))
+        assert matching.match_text(once) == once, hex(code)
+
+
+@pytest.mark.parametrize("name", ["full_width", "traditional", "inserted_symbols", "zero_width"])
+@given(st.text(st.sampled_from("今天散步公园河边后来发展说话学校电话ab12"), max_size=30))
+def test_what_a_surface_transform_writes_otherwise_folds_back(name, text):
+    assert matching.match_text(transforms.TRANSFORMS[name](text)) == matching.match_text(text)
 
 
 def test_word_order_matters():

@@ -144,13 +144,49 @@ def test_signatures_estimate_jaccard_of_regular_texts_too(step):
 def test_signatures_and_buckets_have_a_row_per_text(count):
     found = near_duplicates.signatures([builders.mixed(n) for n in range(count)], CONFIG)
     assert found.shape == (count, 128)
-    numbers = near_duplicates.buckets(found, 0.7, CONFIG)
-    assert len(numbers) == count
-    assert (numbers == -1).all()
+    numbers = near_duplicates.Buckets(found, 0.7, CONFIG)
+    assert [numbers[row] for row in range(count)] == [[]] * count
 
 
-def test_buckets_of_different_bands_are_never_the_same():
+def test_equal_signatures_share_a_bucket_of_their_own_in_every_band():
     texts = [builders.mixed(n % 5) for n in range(10)]
-    numbers = near_duplicates.buckets(near_duplicates.signatures(texts, CONFIG), 0.7, CONFIG)
-    assert (numbers[:5] == numbers[5:]).all()
-    assert len(set(numbers.ravel().tolist())) == 5 * numbers.shape[1]
+    numbers = near_duplicates.Buckets(near_duplicates.signatures(texts, CONFIG), 0.7, CONFIG)
+    rows = [numbers[row] for row in range(10)]
+    assert rows[:5] == rows[5:]
+    bands = len(rows[0])
+    assert bands > 20
+    assert len({number for row in rows for number in row}) == 5 * bands
+
+
+def test_pairs_just_above_the_threshold_are_found():
+    rng = random.Random(11)
+    texts = []
+    for _ in range(600):
+        text = "".join(rng.choices(HAN, k=60))
+        # Three characters far apart change 9 of 58 shingles: Jaccard 49 / 67 = 0.731.
+        letters = list(text)
+        for place in (10, 30, 50):
+            letters[place] = rng.choice(HAN)
+        texts += [text, "".join(letters)]
+    wanted, found = _brute_of_twins(texts, 0.7), _found(texts, 0.7)
+    assert all(0.7 <= score < 0.76 for score in wanted.values())
+    assert len(wanted) > 590
+    assert len(found.keys() & wanted.keys()) >= 0.98 * len(wanted)
+
+
+def _brute_of_twins(texts, threshold):
+    shingled = [matching.shingles(text, CONFIG.shingle) for text in texts]
+    scores = {(i, i + 1): matching.jaccard(*shingled[i : i + 2]) for i in range(0, len(texts), 2)}
+    return {pair: score for pair, score in scores.items() if score >= threshold}
+
+
+def test_rows_that_are_not_kept_are_found_by_none():
+    texts = [builders.mixed(1)] * 300
+    found = near_duplicates.signatures(texts, CONFIG)
+    finder = near_duplicates.Finder(found, texts.__getitem__, 0.7, CONFIG)
+    seen = []
+    for row, others in finder.candidates():
+        seen.append(others)
+        if row % 200 == 7:
+            finder.keep(row)
+    assert seen == [[]] * 8 + [[7]] * 200 + [[7, 207]] * 92

@@ -184,3 +184,11 @@ def test_a_dotted_path_reaches_into_nested_objects():
 def test_a_misspelt_source_setting_is_refused(config):
     with pytest.raises(ValueError):
         _source(**config)
+
+
+def test_a_column_of_where_that_no_row_has_is_told_and_not_passed_over():
+    rows = [{"text": "一", "meta": {"lang": "zh"}}]
+    with pytest.raises(records.RecordError) as caught:
+        _accept(rows, _source(where={"metadata.language": ["zh"]}))
+    assert "line 1: there is no column 'metadata.language'" in str(caught.value)
+    assert "mend `where`" in str(caught.value)

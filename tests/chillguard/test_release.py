@@ -202,25 +202,6 @@ def test_a_row_on_the_other_side_is_another_version():
     assert release.version(train, test) != release.version(*other)
 
 
-def test_the_difference_names_added_removed_and_relabelled_rows():
-    before = builders.released("train", [*_far(3, "M1a"), *_far(2, prefix="s")])
-    rows = _far(4, "M1a")[1:]
-    rows[0] |= {"micro_category": "M1b"}
-    again = _far(2, prefix="s")
-    again[0] |= {"label": "unsafe"}
-    again[1] |= {"text": "别的字段变了", "votes": []}
-    now = builders.released("train", [*rows, *again])
-    assert release.difference(now, before) == release.Difference(
-        added=("k003",), removed=("k000",), relabeled=("k001", "s000")
-    )
-
-
-def test_everything_is_added_in_the_first_release():
-    table = builders.released("train", _far(2))
-    assert release.difference(table, None) == release.Difference(("k000", "k001"), (), ())
-    assert release.difference(table, table) == release.Difference((), (), ())
-
-
 def test_nothing_labelled_makes_empty_sides():
     parts = _prepare([])
     assert [table.num_rows for table in _tables(parts)] == [0, 0, 0]

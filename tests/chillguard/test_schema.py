@@ -4,16 +4,17 @@ import pyarrow as pa
 import pytest
 
 from chillguard import schema
+from chillguard.table import Column, SchemaError, Table
 
-PETS = schema.Table(
+PETS = Table(
     "pets",
     "pet",
     ("owner", "name"),
     (
-        schema.Column("owner", pa.string(), "who"),
-        schema.Column("name", pa.string(), "what it is called"),
-        schema.Column("kind", pa.string(), "what it is", True, ("cat", "dog")),
-        schema.Column("age", pa.int64(), "in years", nullable=True),
+        Column("owner", pa.string(), "who"),
+        Column("name", pa.string(), "what it is called"),
+        Column("kind", pa.string(), "what it is", True, ("cat", "dog")),
+        Column("age", pa.int64(), "in years", nullable=True),
     ),
 )
 TOM = {"owner": "a", "name": "Tom", "kind": "cat", "age": 3}
@@ -44,7 +45,7 @@ def test_build_takes_any_iterable_and_none_at_all():
     "row", [{**TOM, "age": "three"}, {**TOM, "owner": 5}, {**TOM, "name": "半个\ud83d"}]
 )
 def test_build_refuses_a_value_of_another_type_and_names_the_table(row):
-    with pytest.raises(schema.SchemaError, match=r"^table pets: "):
+    with pytest.raises(SchemaError, match=r"^table pets: "):
         PETS.build([TOM, row])
 
 
@@ -80,7 +81,7 @@ def test_build_refuses_a_value_of_another_type_and_names_the_table(row):
 def test_each_kind_of_problem_is_found_and_enforce_refuses_it(table, problem):
     (found,) = PETS.problems(table)
     assert found.startswith(problem)
-    with pytest.raises(schema.SchemaError) as caught:
+    with pytest.raises(SchemaError) as caught:
         PETS.enforce(table)
     assert str(caught.value) == f"table pets: {found}"
 

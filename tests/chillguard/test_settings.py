@@ -72,3 +72,20 @@ def test_settings_cannot_be_changed_once_made():
         found.split.test_share = 0.5
     with pytest.raises(pydantic.ValidationError):
         found.cleaning.shingles.shingle = 4
+
+
+@pytest.mark.parametrize(
+    ("stages", "fine"),
+    [
+        ({"split": {"max_per_category": 99}}, False),
+        ({"split": {"max_per_category": 100}}, True),
+        ({"split": {"max_per_category": 200}, "synthesis": {"steer_below": 300}}, False),
+        ({"split": {"max_per_category": 9}, "bounds": {"min_per_category": None}}, True),
+    ],
+)
+def test_a_cap_leaves_room_for_what_is_asked_of_a_category(stages, fine):
+    if fine:
+        settings.Settings.model_validate(stages)
+    else:
+        with pytest.raises(ValueError, match="can never be reached"):
+            settings.Settings.model_validate(stages)

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from resources.offline.lexicon import SAMPLES
+from tests.integration import independent
 from tests.integration.conftest import SMALL
 
 pytestmark = pytest.mark.pipeline
@@ -118,17 +119,35 @@ def test_a_bad_file_gets_one_sentence_that_names_it(make_house, tmp_path, name, 
     assert "'own'" in told
 
 
+def _sound(house, lines):
+    """Checks by other code than the product's; returns the newest release and its rows."""
+    assert independent.funnel(house.home, lines) == []
+    assert independent.losses(house.home) == []
+    folder = independent.newest(house.home)
+    train, test = independent.sides(folder)
+    assert independent.leaks(train, test) == []
+    return folder, {**train, **test}
+
+
 def test_a_refresh_pays_only_for_what_is_new_and_moves_no_row(make_house, tmp_path):
     file = _write(tmp_path / "p.jsonl", _prompts(100))
     house = make_house("refresh", real_prompts=[_source(file)], settings=SMALL)
     assert house.run().success
     first = house.calls()
+    _, old = _sound(house, 100)
     sides = {row["prompt_id"]: s for s in ("train", "test") for row in house.rows(f"{s}_set")}
     new = {"text": "阳台上的薄荷叶子发黄了，是浇水太勤还是晒得不够？", "label": "safe"}
     _write(file, [new, *_prompts(100)])
     assert house.run().success
     # One real prompt: five votes at most, and for each of its three rewrites a call and its votes.
     assert 0 < house.calls() - first <= 5 * 2 + 3 * (2 + 5 * 2)
+    assert house.calls() - first <= 0.012 * first
+    folder, now = _sound(house, 101)
+    changed = independent.difference(old, now)
+    told = independent.told(folder)
+    assert told == {kind: changed[kind] for kind in told}
+    assert changed["moved"] == changed["removed"] == set()
+    assert changed["added"]
     after = {row["prompt_id"]: s for s in ("train", "test") for row in house.rows(f"{s}_set")}
     assert all(after[key] == side for key, side in sides.items() if key in after)
     assert set(sides) <= set(after)

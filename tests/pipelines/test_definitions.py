@@ -124,6 +124,7 @@ def test_a_release_waits_for_every_blocking_check_of_its_sides(build):
         "schema",
         "funnel_adds_up",
         "no_leak",
+        "no_benchmark_row",
         "no_personal_data",
         "frozen_sides",
         "terms_obeyed",

@@ -4,6 +4,7 @@ import pytest
 from pipelines import definitions
 from pipelines import profile as profiles
 from resources.ledger import Quarantined
+from tests.chillguard import builders
 
 
 @pytest.fixture(scope="module")
@@ -64,3 +65,19 @@ def test_a_re_drive_lets_quarantined_calls_be_asked_again(tmp_path, asset, free)
         assert job.execute_in_process(run_config=config, instance=instance).success
     found = ledger.quarantined(["a", "b"])
     assert {key for key, one in found.items() if not one.held} == free
+
+
+@pytest.mark.parametrize(("version", "published"), [("v1", True), ("v2", False)])
+def test_a_release_is_published_by_its_approval_only(tmp_path, version, published):
+    defs = definitions.build(profiles.load("offline"), tmp_path)
+    sides = {side: builders.released(side, [builders.labeled(side)]) for side in ("train", "test")}
+    documents = {"public_card.md": b"card"}
+    defs.resources["releases"].write("v1", sides, {}, documents)
+    approval = tmp_path / "approval.yaml"
+    approval.write_text(f"person: A\ndate: 2026-11-25\nversion: {version}\n")
+    config = {"ops": {"publish_release": {"config": {"approval": str(approval)}}}}
+    with dg.DagsterInstance.ephemeral() as instance:
+        job = defs.resolve_job_def("publish")
+        done = job.execute_in_process(run_config=config, instance=instance, raise_on_error=False)
+    assert done.success is published
+    assert (tmp_path / "public" / "v1" / "SHA256SUMS").exists() is published

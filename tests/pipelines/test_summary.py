@@ -12,7 +12,7 @@ def printed(tmp_path, monkeypatch, capsys):
     releases = Releases(folder=str(home / "release"))
     for version, count in (("zz", 1), ("aa", 1234)):
         sides = {side: pa.table({"prompt_id": ["x"] * count}) for side in ("train", "test")}
-        releases.write(version, sides, {"README.md": b""})
+        releases.write(version, sides, {}, {"README.md": b""})
     summary.main()
     return home, capsys.readouterr().out
 

@@ -1,6 +1,6 @@
 """Values for every template, and for each of its variants."""
 
-from chillguard import card, taxonomy
+from chillguard import audit, card, taxonomy
 
 TAXONOMY = taxonomy.parse(
     {
@@ -54,11 +54,27 @@ DOCUMENT = {
     "release": RELEASE,
     "provenance": card.Provenance("small", {"expander": "m@1", "juror_1": "n@2"}, offline=True),
     "taxonomy": TAXONOMY,
+    "size": "1K<n<10K",
     "composition": [("train", "rag", 500, 700, 1200), ("test", "rag", 100, 200, 300)],
-    "categories": [("A1", "Micro A1", 700, 200), ("safe", "Safe", 500, 100)],
+    "categories": [("A1", "Micro A1", 700, 200, 0.222), ("safe", "Safe", 500, 100, None)],
+    "test_share": 0.2,
+    "gaps": ["Fewer than 20 Test rows: B2."],
     "funnel": [("clean_prompts", 2000, 1500, 500, "exact 300, near 200")],
     "jury": [("juror_1", "n@2", 600, 890, 10)],
     "terms": [("rag", 1500, 0)],
+    "changes": {"label_flip": 2, "edited": 1, "other": 0},
+    "changed_categories": [("A1", 3, 2, 1, 0)],
+    "audit": None,
+}
+_OF_CARD = ("size", "test_share", "changes", "audit")
+_LATER = {
+    **DOCUMENT,
+    "release": {**RELEASE, "previous_version": "ba9876543210"},
+    "provenance": card.Provenance(
+        "small", {"expander": "m@1"}, False, [("posts", "forum", "CC0", True, True)]
+    ),
+    "test_share": None,
+    "audit": audit.Report(400, 380, 7, 3, 2, 0.924, 0.967, 150, 120, 390, 351),
 }
 MODEL = {
     "release": "0123456789ab",
@@ -88,8 +104,11 @@ _PLAIN = {
     },
     "labeling/categorize": {"taxonomy": TAXONOMY, "text": "今天适合散步吗？"},
     "labeling/vote": {"taxonomy": TAXONOMY, "text": "今天适合散步吗？"},
-    "release/card": DOCUMENT,
-    "release/report.html": {**DOCUMENT, "images": {"bars": "QUJD"}, "preview": [PREVIEW]},
+    "release/report.html": {
+        **{name: value for name, value in DOCUMENT.items() if name not in _OF_CARD},
+        "images": {"bars": "QUJD"},
+        "preview": [PREVIEW],
+    },
     "translation/translate": {"text": "Is <PHONE> my number?"},
 }
 METHODS = (
@@ -109,6 +128,11 @@ CASES = {name: {"": values} for name, values in _PLAIN.items()} | {
     "training/card": {
         "classifier": MODEL,
         "generator": {**MODEL, "kind": "mdpo", "system": "", "user": "", "answers": []},
+    },
+    "release/card": {
+        "first": {**DOCUMENT, "public": False},
+        "later": {**_LATER, "public": False},
+        "public": {**_LATER, "public": True},
     },
     "rewriting/rewrite": {
         f"{layout}_{size}": {

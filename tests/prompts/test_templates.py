@@ -15,6 +15,7 @@ import prompts
 from chillguard import (
     calls,
     card,
+    changes,
     keywords,
     labeling,
     release,
@@ -249,7 +250,7 @@ def test_markup_in_data_is_escaped_in_the_report(place):
         "reason": {"funnel": [("clean_prompts", 1, 1, 0, bad)]},
         "image": {"images": {bad: "QUJD"}},
         "preview": {"preview": [{**PREVIEW, "text": bad}]},
-        "category": {"categories": [("A1", bad, 1, 1)]},
+        "category": {"categories": [("A1", bad, 1, 1, 0.5)]},
     }
     given = values("release/report.html") | changed[place]
     body = prompts.render("release/report.html", given)["body"]
@@ -272,12 +273,12 @@ def test_only_a_release_of_stand_ins_is_called_unfit_for_training(name, offline)
 
 
 def test_a_release_that_follows_another_names_it():
-    given = {**DOCUMENT, "release": {**RELEASE, "previous_version": "ba9876543210"}}
+    given = values("release/card", "later")
     assert "Changes since ba9876543210" in prompts.render("release/card", given)["body"]
 
 
 def test_the_card_starts_with_front_matter_that_names_the_files():
-    body = prompts.render("release/card", DOCUMENT)["body"]
+    body = prompts.render("release/card", values("release/card"))["body"]
     front = yaml.safe_load(body.split("---\n")[1])
     assert front["language"] == ["zh"]
     assert front["configs"][0]["data_files"] == [
@@ -289,7 +290,7 @@ def test_the_card_starts_with_front_matter_that_names_the_files():
 def test_documents_of_the_domain_render_with_the_real_templates():
     names = ("train_set", "test_set", "release_drops")
     tables = {name: schema.TABLES[name].build([]) for name in names}
-    difference = release.difference(pa.concat_tables([tables["train_set"]]), None)
+    difference = changes.difference(pa.concat_tables([tables["train_set"]]), None)
     row = card.card_rows(
         "v1",
         None,
@@ -297,6 +298,6 @@ def test_documents_of_the_domain_render_with_the_real_templates():
         difference,
     ).to_pylist()[0]
     files = card.documents(row, tables, TAXONOMY, DOCUMENT["provenance"])
-    assert set(files) == {"README.md", "report.html"}
+    assert {"README.md", "public_card.md", "report.html"} < set(files)
     assert b"release v1" in files["README.md"]
     assert files["report.html"].startswith(b"<!doctype html>")

@@ -81,14 +81,15 @@ def test_a_missing_file_is_named_with_its_source_and_the_mend(tmp_path, ending):
     assert "\n" not in message
 
 
-@pytest.mark.parametrize("name", ["posts.txt", "posts", "posts.jsonl.zip", "posts.json"])
+@pytest.mark.parametrize("name", ["posts.txt", "posts", "posts.jsonl.zip", "posts.xml"])
 def test_an_unknown_ending_is_named_with_the_known_ones(tmp_path, name):
     path = tmp_path / name
     path.write_text("x")
     with pytest.raises(dg.Failure) as caught:
         _read(path)
     assert caught.value.description == (
-        f"source 'mine': file {path} is none of .jsonl, .jsonl.gz, .csv, .parquet; convert it"
+        f"source 'mine': file {path} is none of .jsonl, .jsonl.gz, .json, .csv, .parquet; "
+        "convert it"
     )
 
 
@@ -358,3 +359,82 @@ def test_a_content_digest_tells_where_one_file_ends(tmp_path):
         paths[name].write_bytes(content)
     one = files.content_digest([paths["a"], paths["b"]])
     assert one != files.content_digest([paths["c"], paths["d"]])
+
+
+def _folder(tmp_path):
+    folder = tmp_path / "mix"
+    folder.mkdir()
+    for name in ("b_train", "a_train", "a_TEST", "xstest_zh"):
+        rows = [{"text": f"{name}的第{n}句话"} for n in range(2)]
+        (folder / f"{name}.json").write_text(json.dumps(rows, ensure_ascii=False), "utf-8")
+    (folder / "README.md").write_text("not a file of rows")
+    return folder
+
+
+def test_a_folder_is_read_file_by_file_without_those_left_out(tmp_path):
+    folder = _folder(tmp_path)
+    source = _source(folder, columns={"text": "text"}, exclude_files=["*_test*", "xstest_*"])
+    rows = [*files.parsed_rows(source)]
+    assert [(row.file, row.line) for row in rows] == [
+        ("a_train.json", 1),
+        ("a_train.json", 2),
+        ("b_train.json", 1),
+        ("b_train.json", 2),
+    ]
+
+
+def test_a_bad_row_of_a_folder_is_rejected_by_its_file(tmp_path):
+    folder = _folder(tmp_path)
+    (folder / "b_train.json").write_text('[{"text": "好的一句话"}, 7, {"text": ""}]', "utf-8")
+    rejects = []
+    source = _source(folder, columns={"text": "text"})
+    good = [*records.accept(files.parsed_rows(source), source, (), rejects)]
+    assert len(good) == 7
+    assert [(r.source, r.line, r.column) for r in rejects] == [
+        ("mine/b_train.json", 2, "*"),
+        ("mine/b_train.json", 3, "text"),
+    ]
+
+
+def test_a_folder_of_which_nothing_is_left_is_told(tmp_path):
+    source = _source(_folder(tmp_path), exclude_files=["*"])
+    with pytest.raises(dg.Failure, match="4 are left out by `exclude_files`"):
+        [*files.parsed_rows(source)]
+
+
+@pytest.mark.parametrize(
+    ("content", "texts"),
+    [
+        ('[{"text": "一"}, {"text": "二"}]', ["一", "二"]),
+        ('\ufeff [{"text": "一"}]', ["一"]),
+        ('{"text": "一"}\n{"text": "二"}\n', ["一", "二"]),
+        ("[]", []),
+    ],
+)
+def test_a_json_file_is_an_array_or_an_object_a_line(tmp_path, content, texts):
+    path = tmp_path / "rows.json"
+    path.write_text(content, "utf-8")
+    rows = files.parsed_rows(_source(path, columns={"text": "text"}))
+    assert [row.columns["text"] for row in rows] == texts
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ('[{"text": "一"}', "is not JSON"),
+        ('[{"question": "一"}]', r"there is no column 'text'; the file has \['question'\]"),
+    ],
+)
+def test_a_json_array_that_cannot_be_used_is_told(tmp_path, content, says):
+    path = tmp_path / "rows.json"
+    path.write_text(content, "utf-8")
+    with pytest.raises(dg.Failure, match=says):
+        [*files.parsed_rows(_source(path, columns={"text": "text"}))]
+
+
+def test_the_digest_of_a_folder_changes_with_its_files(tmp_path):
+    folder = _folder(tmp_path)
+    before = files.content_digest([folder])
+    assert files.content_digest([folder]) == before
+    (folder / "b_train.json").write_text("[]")
+    assert files.content_digest([folder]) != before

@@ -36,12 +36,15 @@ def test_before_the_first_release_there_is_nothing(releases):
 
 
 def test_a_release_holds_both_sides_its_documents_and_a_manifest(releases):
-    folder = releases.write("v1", _sides(), DOCUMENTS)
+    folder = releases.write("v1", _sides(), {}, DOCUMENTS)
     assert sorted(path.name for path in folder.iterdir()) == [
         "README.md",
+        "SHA256SUMS",
         "losses.parquet",
         "release.json",
+        "test.jsonl",
         "test.parquet",
+        "train.jsonl",
         "train.parquet",
     ]
     assert (folder / "README.md").read_bytes() == b"card"
@@ -61,7 +64,7 @@ def test_a_release_holds_both_sides_its_documents_and_a_manifest(releases):
 
 def test_versions_come_in_the_order_of_their_making_not_of_their_names(releases):
     for version in ("zz", "mm", "aa"):
-        releases.write(version, _sides(), {})
+        releases.write(version, _sides(), {}, {})
     assert releases.versions() == ["zz", "mm", "aa"]
     assert [_manifest(releases.path(v, "train").parent)["number"] for v in releases.versions()] == [
         1,
@@ -77,33 +80,33 @@ def test_the_release_before_a_version_is_known_whether_or_not_it_exists(
     releases, version, previous
 ):
     for name in ("v1", "v2", "v3"):
-        releases.write(name, _sides(), {})
+        releases.write(name, _sides(), {}, {})
     assert releases.before(version) == previous
 
 
 def test_a_release_names_its_predecessor(releases):
-    releases.write("v1", _sides(), {})
-    assert _manifest(releases.write("v2", _sides(), {}))["previous"] == "v1"
+    releases.write("v1", _sides(), {}, {})
+    assert _manifest(releases.write("v2", _sides(), {}, {}))["previous"] == "v1"
 
 
 def test_ids_of_all_releases_and_sides_are_released(releases):
-    releases.write("v1", _sides(["a"], ["b"]), {})
-    releases.write("v2", _sides(["a", "c"], ["d"]), {})
+    releases.write("v1", _sides(["a"], ["b"]), {}, {})
+    releases.write("v2", _sides(["a", "c"], ["d"]), {}, {})
     assert releases.released_ids() == {"a", "b", "c", "d"}
 
 
 def test_rows_of_a_release_are_train_and_then_test(releases):
-    releases.write("v1", _sides(["a", "c"], ["b"]), {})
+    releases.write("v1", _sides(["a", "c"], ["b"]), {}, {})
     assert releases.rows("v1")["prompt_id"].to_pylist() == ["a", "c", "b"]
 
 
 def test_the_same_version_keeps_its_data_and_number_and_gets_new_documents(releases):
-    folder = releases.write("v1", _sides(), DOCUMENTS)
+    folder = releases.write("v1", _sides(), {}, DOCUMENTS)
     names = ("train.parquet", "test.parquet", "release.json")
     before = {name: (folder / name).read_bytes() for name in names}
-    releases.write("v2", _sides(), {})
+    releases.write("v2", _sides(), {}, {})
     documents = {"README.md": b"newer", "losses.parquet": pa.table({"row_id": ["y"]})}
-    assert releases.write("v1", _sides(["other"], ["rows"]), documents) == folder
+    assert releases.write("v1", _sides(["other"], ["rows"]), {}, documents) == folder
     assert {name: (folder / name).read_bytes() for name in names} == before
     assert (folder / "README.md").read_bytes() == b"newer"
     assert pq.read_table(folder / "losses.parquet").to_pylist() == [{"row_id": "y"}]
@@ -116,7 +119,7 @@ def _killed(*_, **__):
 
 @pytest.mark.parametrize("after", ["train", "nothing"])
 def test_a_run_that_is_killed_while_writing_a_side_leaves_no_version(releases, monkeypatch, after):
-    releases.write("v1", _sides(), {})
+    releases.write("v1", _sides(), {}, {})
     real = module.write_parquet
 
     def write(table, path):
@@ -127,7 +130,7 @@ def test_a_run_that_is_killed_while_writing_a_side_leaves_no_version(releases, m
     with monkeypatch.context() as patch:
         patch.setattr(module, "write_parquet", write)
         with pytest.raises(KeyboardInterrupt):
-            releases.write("v2", _sides(["c"], ["d"]), DOCUMENTS)
+            releases.write("v2", _sides(["c"], ["d"]), {}, DOCUMENTS)
     assert releases.versions() == ["v1"]
     assert releases.before("v3") == "v1"
     assert releases.released_ids() == {"a", "b"}
@@ -147,9 +150,9 @@ def test_a_run_that_is_killed_before_the_move_leaves_no_folder_and_the_next_one_
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", replace)
         with pytest.raises(KeyboardInterrupt):
-            releases.write("v1", _sides(), DOCUMENTS)
+            releases.write("v1", _sides(), {}, DOCUMENTS)
     assert not releases.path("v1", "train").parent.exists()
-    folder = releases.write("v1", _sides(), DOCUMENTS)
+    folder = releases.write("v1", _sides(), {}, DOCUMENTS)
     assert _manifest(folder)["number"] == 1
     assert [path.name for path in folder.parent.iterdir()] == ["v1"]
 
@@ -159,16 +162,16 @@ def test_a_folder_without_a_manifest_is_no_release_and_is_replaced(releases):
     folder.mkdir()
     (folder / "train.parquet").write_bytes(b"half")
     assert releases.versions() == []
-    releases.write("v1", _sides(), {})
+    releases.write("v1", _sides(), {}, {})
     assert releases.rows("v1")["prompt_id"].to_pylist() == ["a", "b"]
 
 
 def test_a_document_whose_refresh_is_killed_stays_as_it_was(releases, monkeypatch):
-    folder = releases.write("v1", _sides(), DOCUMENTS)
+    folder = releases.write("v1", _sides(), {}, DOCUMENTS)
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", _killed)
         with pytest.raises(KeyboardInterrupt):
-            releases.write("v1", _sides(), {"README.md": b"newer"})
+            releases.write("v1", _sides(), {}, {"README.md": b"newer"})
     assert (folder / "README.md").read_bytes() == b"card"
     assert releases.versions() == ["v1"]
 
@@ -184,8 +187,8 @@ def test_a_document_whose_refresh_is_killed_stays_as_it_was(releases, monkeypatc
     ],
 )
 def test_releases_that_hold_prompts_are_named_with_how_many(releases, ids, holding):
-    releases.write("v1", _sides(["a"], ["b"]), {})
-    releases.write("v2", _sides(["c"], ["d"]), {})
+    releases.write("v1", _sides(["a"], ["b"]), {}, {})
+    releases.write("v2", _sides(["c"], ["d"]), {}, {})
     assert releases.holding(ids) == holding
 
 

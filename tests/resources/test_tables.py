@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from chillguard import schema
+from chillguard.table import SchemaError
 from resources import tables
 from resources.tables import Tables, TablesIOManager
 
@@ -89,7 +90,7 @@ def test_the_same_table_gives_the_same_bytes(manager, path):
 def test_a_table_that_breaks_its_schema_is_not_stored(manager, path, change, reason):
     _store(manager, _table("a"))
     before = path.read_bytes()
-    with pytest.raises(schema.SchemaError, match=reason):
+    with pytest.raises(SchemaError, match=reason):
         _store(manager, change(_table("a", "b")))
     assert path.read_bytes() == before
 
@@ -197,7 +198,7 @@ def test_a_table_is_replaced_under_its_schema(manager, outside, path):
 
 def test_a_replacement_that_breaks_the_schema_leaves_the_table(manager, outside):
     _store(manager, _table("a"))
-    with pytest.raises(schema.SchemaError, match="columns are"):
+    with pytest.raises(SchemaError, match="columns are"):
         outside.write(_table("b").drop_columns(["zh"]), "seed_keywords")
     assert _load(manager).equals(_table("a"))
     assert outside.made() == [("seed_keywords",)]

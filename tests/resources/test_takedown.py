@@ -3,7 +3,7 @@
 import dagster as dg
 import pytest
 
-from chillguard import crawl, embedding, intake, schema
+from chillguard import crawl, embedding, intake, near_duplicates, schema, signature_index
 from resources.crawlers.source import Post, Query
 from resources.crawlers.store import Position, PostStore
 from resources.edge_store import EdgeStore
@@ -131,8 +131,13 @@ def test_releases_of_earlier_runs_are_named_though_no_table_holds_their_rows_any
         builders.labeled("other", builders.mixed(1), "A1", call_key="c2"),
     ]
     sides = {side: builders.released(side, rows if side == "train" else []) for side in _SIDES}
-    house.releases.write("v1", sides, {})
+    house.releases.write("v1", sides, {}, {})
+    config = near_duplicates.NearDuplicateConfig()
+    for version in ("v1", "v2"):
+        house.state.append_signatures(signature_index.table(sides["train"], config), version)
     report = house.remove("7")
+    [left] = house.state.signatures(config)
+    assert (report["signatures"], left["prompt_id"].to_pylist()) == (1, ["other"])
     assert report["derived_prompts"] == ["made"]
     assert report["releases"] == {"v1": 1}
 

@@ -1,0 +1,25 @@
+"""The audit sheet that people filled in: a CSV file, or none."""
+
+import csv
+from pathlib import Path
+
+import dagster as dg
+
+
+class AuditSheet(dg.ConfigurableResource):
+    """A filled copy of a release's `audit_sample.csv`, if the profile names one."""
+
+    path: str | None = None
+
+    def rows(self) -> list[dict[str, str]]:
+        """Its lines by column; none without a file. Raises `dg.Failure` if it cannot be read."""
+        if self.path is None:
+            return []
+        try:
+            with Path(self.path).open(encoding="utf-8-sig", newline="") as lines:
+                return list(csv.DictReader(lines))
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise dg.Failure(
+                f"audit sheet {self.path} cannot be read: {error}; save it as CSV in UTF-8, or "
+                "leave `audit_decisions` out of the profile"
+            ) from None
