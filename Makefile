@@ -29,7 +29,7 @@ export CHILLGUARD_ENGINE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/chillguard/en
 QUIET := {"loggers":{"console":{"config":{"log_level":"INFO"}}}}
 
 run: .venv/core home
-	PYTHONWARNINGS=ignore $(BIN)/dagster asset materialize -m pipelines.definitions --select 'not key:refresh_plan' --config-json '$(QUIET)'
+	PYTHONWARNINGS=ignore $(BIN)/dagster asset materialize -m pipelines.definitions --select 'not (key:refresh_plan or group:training)' --config-json '$(QUIET)'
 	$(BIN)/python -m pipelines.summary
 
 plan: .venv/core home
@@ -67,8 +67,8 @@ ui: .venv/core home
 lock: .venv/bin/uv
 	$(UV) compile pyproject.toml --generate-hashes --no-header --no-annotate --python-version 3.11 -o requirements/core.txt
 	$(UV) compile pyproject.toml --generate-hashes --no-header --no-annotate --python-version 3.11 --extra dev -o requirements/dev.txt
-	$(UV) compile pyproject.toml --generate-hashes --no-header --no-annotate --python-version 3.11 --extra scale -c requirements/dev.txt -o requirements/scale.txt
 	$(UV) compile pyproject.toml --generate-hashes --no-header --no-annotate --python-version 3.11 --extra train -c requirements/dev.txt --overrides requirements/engine-overrides.txt --no-emit-package torch $(addprefix --find-links ,$(PIP_FIND_LINKS)) -o requirements/train.txt
+	$(UV) compile pyproject.toml --generate-hashes --no-header --no-annotate --python-version 3.11 --extra scale -c requirements/dev.txt -c requirements/train.txt --overrides requirements/engine-overrides.txt --no-emit-package torch $(addprefix --find-links ,$(PIP_FIND_LINKS)) -o requirements/scale.txt
 
 clean:
 	rm -rf .venv data .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
@@ -100,6 +100,10 @@ $(CHILLGUARD_ENGINE)/ready: | .venv/bin/uv
 .venv/train: requirements/train.txt .venv/core
 	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0
 	$(UV) install --no-deps --compile-bytecode --require-hashes -r requirements/train.txt
+	touch $@
+
+.venv/scale: requirements/scale.txt .venv/core
+	$(UV) install --no-deps --compile-bytecode --require-hashes -r requirements/scale.txt
 	touch $@
 
 .venv/dev: requirements/dev.txt .venv/core

@@ -9,9 +9,11 @@ from collections.abc import Iterator, Sequence
 import dagster as dg
 import pyarrow as pa
 
-from chillguard import funnel, integrity, schema, taxonomy
+from chillguard import funnel, integrity, taxonomy
 from chillguard.settings import Settings
+from chillguard.training import generation, tables
 from resources.state import State
+from resources.training import Training
 
 _SHOWN = 20
 _TRAIN = dg.AssetKey("train_set")
@@ -40,7 +42,7 @@ def schema_check(key: dg.AssetKey) -> dg.AssetChecksDefinition:
     @dg.asset_check(asset=key, name="schema", blocking=True)
     def schema_holds(table: pa.Table) -> dg.AssetCheckResult:
         """Columns, types, nulls, allowed values, key unique and sorted."""
-        return _blocking(schema.TABLES[key.path[0]].problems(table))
+        return _blocking(tables.of(key.path).problems(table))
 
     return schema_holds
 
@@ -146,6 +148,36 @@ def leak_share(
     most = settings.bounds.max_leak_share
     problems = [f"{share:.1%} of Train lost to leak pairs, more than {most:.1%}"]
     return _passed_if_none(problems if share > most else [], dg.AssetCheckSeverity.WARN)
+
+
+def generation_checks(keys: Sequence[dg.AssetKey]) -> list[dg.AssetChecksDefinition]:
+    """Two blocking checks of each table of generated prompts among `keys`."""
+    wanted = [key for key in keys if key.path[-1] == "generated_prompts"]
+    return [check for key in wanted for check in (_no_test_leak(key), _every_seed(key))]
+
+
+def _no_test_leak(key: dg.AssetKey) -> dg.AssetChecksDefinition:
+    @dg.asset_check(asset=key, name="no_test_leak", blocking=True)
+    def no_test_leak(
+        generated: pa.Table, training: Training, settings: dg.ResourceParam[Settings]
+    ) -> dg.AssetCheckResult:
+        """No kept row has a text, family or near-duplicate in Test."""
+        kept = generated.filter(generated["drop_reason"].is_null())
+        return _blocking(integrity.leaks(kept, training.approved().test, settings.cleaning))
+
+    return no_test_leak
+
+
+def _every_seed(key: dg.AssetKey) -> dg.AssetChecksDefinition:
+    @dg.asset_check(asset=key, name="every_seed_accounted_for", blocking=True)
+    def every_seed_accounted_for(
+        generated: pa.Table, training: Training, settings: dg.ResourceParam[Settings]
+    ) -> dg.AssetCheckResult:
+        """Every drawn sample of Train has all its rewrites, kept or dropped."""
+        config = settings.training.generation
+        return _blocking(generation.problems(generated, training.approved().train, config))
+
+    return every_seed_accounted_for
 
 
 RELEASE_CHECKS: tuple[dg.AssetChecksDefinition, ...] = (

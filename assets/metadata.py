@@ -15,6 +15,8 @@ from chillguard.plan import StagePlan
 from resources.progress import Usage
 
 _PREVIEW_ROWS = 5
+_SHOWN_STEPS = 50
+_CURVES = ("loss", "beta", "alpha")
 _PICTURED = {"label": "rows per label", "intended_label": "rows per intended label"}
 _CATEGORIES = {"micro_category": "rows per category", "intended_category": "rows per intended one"}
 
@@ -145,6 +147,27 @@ def spent(usage: Usage | None) -> dict[str, Any]:
     if usage.fingerprints:
         found["drift"] = dg.MetadataValue.json(usage.fingerprints)
     return found
+
+
+def learned(
+    metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]], model: Path
+) -> dict[str, Any]:
+    """A training job: metrics, every logged step as a table, curves, where the model is."""
+    found: dict[str, Any] = {"model": dg.MetadataValue.path(str(model)), "metrics": dict(metrics)}
+    names = list(dict.fromkeys(name for step in history for name in step))
+    lines = [" | ".join(str(step.get(name, "")) for name in names) for step in _thinned(history)]
+    head = [" | ".join(names), "|".join("---" for _ in names)]
+    found["history"] = dg.MetadataValue.md("\n".join([*head, *lines]))
+    for name in _CURVES:
+        # By place: steps count anew in each stage of the curriculum.
+        points = [(n, step[name]) for n, step in enumerate(history, 1) if name in step]
+        if points:
+            found[f"{name}_curve"] = _image(plots.curve(points, name))
+    return found
+
+
+def _thinned(history: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    return history[:: max(1, -(-len(history) // _SHOWN_STEPS))]
 
 
 def plan_metadata(stages: Sequence[StagePlan]) -> dict[str, Any]:

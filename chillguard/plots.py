@@ -1,4 +1,4 @@
-"""Pictures of counts, as PNG bytes.
+"""Pictures of counts and curves, as PNG bytes.
 
 No Chinese font is assumed: a name that is not ASCII is shown by its place, `#1` being the first.
 """
@@ -66,6 +66,16 @@ def heat(
 
 def _ascii(names: Sequence[str]) -> list[str]:
     return [name if name.isascii() else f"#{i}" for i, name in enumerate(names, 1)]
+
+
+def curve(points: Sequence[tuple[float, float]], title: str) -> bytes:
+    """One line through (place, value) points."""
+    figure, axes = _figure(5.0)
+    axes.plot([step for step, _ in points], [value for _, value in points])
+    axes.set_title(title, fontsize=9)
+    axes.set_xlabel("logged step", fontsize=7)
+    axes.tick_params(labelsize=7)
+    return _png(figure)
 
 
 def _figure(width: float, height: float = 2.6) -> tuple[Any, Any]:

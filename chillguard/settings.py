@@ -13,7 +13,26 @@ from chillguard.review import ReviewConfig
 from chillguard.rewriting import RewritingConfig
 from chillguard.split import SplitConfig
 from chillguard.synthesis import SynthesisConfig
+from chillguard.training.generation import GenerationConfig
+from chillguard.training.pairs import PairsConfig
+from chillguard.training.spec import MdpoConfig, SftConfig
+from chillguard.training.stages import Plan
 from chillguard.translation import TranslationConfig
+
+
+class TrainingConfig(BaseModel):
+    """Co-training (paper section 4.3): generation, pairs, how both models are trained.
+
+    `plan` is `single`, or `curriculum`: real rows in a second stage.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    generation: GenerationConfig = GenerationConfig()
+    pairs: PairsConfig = PairsConfig()
+    plan: Plan = "single"
+    sft: SftConfig = SftConfig()
+    mdpo: MdpoConfig = MdpoConfig()
 
 
 class Settings(BaseModel):
@@ -33,6 +52,7 @@ class Settings(BaseModel):
     split: SplitConfig = SplitConfig()
     audit: AuditConfig = AuditConfig()
     bounds: Bounds = Bounds()
+    training: TrainingConfig = TrainingConfig()
 
     @model_validator(mode="after")
     def _caps_leave_room(self) -> "Settings":

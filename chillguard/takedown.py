@@ -10,7 +10,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from chillguard import schema, synthesis
+from chillguard import synthesis
+from chillguard.training import tables
 
 DROP = {"drop_reason": "takedown", "drop_evidence": "made from a removed post"}
 POST_DROP = {"drop_reason": "takedown", "drop_evidence": "removed on request"}
@@ -91,7 +92,7 @@ def redacted(name: str, table: pa.Table, found: Traces) -> pa.Table | None:
         rows = [_without_text(row, drop) if row[key] in gone else row for row in rows]
     else:
         rows = [row for row in rows if row[key] not in gone]
-    return schema.TABLES[name].build(rows)
+    return tables.ALL[name].build(rows)
 
 
 def _without_text(row: Row, drop: Row) -> Row:

@@ -21,6 +21,7 @@ from resources.crawlers.store import PostStore
 from resources.edge_store import EdgeStore
 from resources.embedding import BgeM3Embedder, Embedder, EndpointEmbedder
 from resources.files import SourceFiles, YamlFile
+from resources.launcher import Launcher
 from resources.ledger import Ledger
 from resources.llm import LanguageModels, ModelRole
 from resources.model_server import ModelServer
@@ -34,6 +35,7 @@ from resources.review import Review
 from resources.state import State
 from resources.tables import Tables, TablesIOManager
 from resources.takedown import Takedown
+from resources.training import Training
 from resources.translation import OpusMtTranslator, RoleTranslator, Translator
 from resources.vector_store import VectorStore
 
@@ -41,12 +43,16 @@ from resources.vector_store import VectorStore
 def resources(profile: Profile, home: Path, jurors: list[str]) -> dict[str, Any]:
     """All resources of a profile whose outputs live under `home`, by their key."""
     roles = {**profile.roles, **dict(zip(jurors, profile.jurors, strict=True))}
+    if profile.training:
+        # The generator scores its own prompts (paper section 4.3).
+        roles.setdefault("scorer", roles["generator"])
     database = _value(profile.ledger) or f"sqlite:///{home / 'ledger.db'}"
     ledger, crawl_store = Ledger(url=database), PostStore(url=database)
-    kept = {
+    releases = Releases(folder=str(home / "release"))
+    kept: dict[str, Any] = {
         "tables": Tables(folder=str(home / "tables")),
         "state": State(folder=str(home / "state"), profile=profile.name),
-        "releases": Releases(folder=str(home / "release")),
+        "releases": releases,
         "reviews": Review(
             folder=str(home / "review"),
             decisions=profile.review_decisions,
@@ -64,6 +70,7 @@ def resources(profile: Profile, home: Path, jurors: list[str]) -> dict[str, Any]
         "io_manager": TablesIOManager(folder=str(home / "tables")),
         "takedown": Takedown(ledger=ledger, crawl_store=crawl_store, **kept),
         "translator": _translator(profile.translator),
+        **_training(profile.training, home, releases),
         "llm": _models(profile, roles, ledger),
         "notifier": Notifier(
             webhook=_value(profile.webhook) if is_set(profile.webhook.env) else None
@@ -118,7 +125,31 @@ def _models(profile: Profile, roles: dict[str, parts.Role], ledger: Ledger) -> L
             for name, role in roles.items()
             if role.serve
         ],
+        server_of_trained=_server_of_trained(profile.training),
     )
+
+
+def _server_of_trained(part: parts.Training | None) -> ModelServer | None:
+    if part is None or part.serve is None:
+        return None
+    # Role, model and name are those of what is trained, known once it is.
+    return ModelServer(role="", model="", served_name="", **part.serve.model_dump())
+
+
+def _training(part: parts.Training | None, home: Path, releases: Releases) -> dict[str, Training]:
+    if part is None:
+        return {}
+    address = _value(part.executor.address)
+    fields = part.executor.model_dump(exclude={"address"})
+    approval = part.approval or home / "approval.yaml"
+    return {
+        "training": Training(
+            folder=str(home / "training"),
+            approval=str(approval),
+            releases=releases,
+            launcher=Launcher(address=address, **fields),
+        )
+    }
 
 
 def _crawler(source: SourceConfig | NetworkSource, store: PostStore) -> Any:

@@ -1,5 +1,6 @@
 """The code location: `dagster ... -m pipelines.definitions` for the active profile."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import dagster as dg
@@ -15,16 +16,18 @@ from assets import (
     release,
     rewriting,
     synthesis,
+    training,
     translation,
 )
 from assets import checks as asset_checks
 from chillguard import schema
-from pipelines import binding
+from pipelines import binding, parts
 from pipelines import profile as profiles
 from pipelines.hooks import watched
 from pipelines.jobs import JOBS
 from pipelines.schedules import SCHEDULES
 from pipelines.sensors import sensors
+from resources.launcher import Machine
 
 _EXECUTORS = {
     "in_process": dg.in_process_executor,
@@ -73,15 +76,17 @@ def build(profile: profiles.Profile, home: Path) -> dg.Definitions:
         release.split_sets,
         release.dataset_card([*lineage, *_BESIDE]),
     ]
-    keys = [key for asset in assets for key in asset.keys]
+    trained = _training(profile.training, jurors)
+    keys = [key for asset in [*assets, *trained] for key in asset.keys]
     return dg.Definitions(
-        assets=[watched(asset) for asset in (*assets, plan.refresh_plan(jurors))],
+        assets=[watched(asset) for asset in (*assets, *trained, plan.refresh_plan(jurors))],
         asset_checks=[
             watched(check)
             for check in (
                 *(asset_checks.schema_check(key) for key in keys),
                 asset_checks.funnel_check(lineage),
                 *asset_checks.RELEASE_CHECKS,
+                *asset_checks.generation_checks([key for asset in trained for key in asset.keys]),
             )
         ],
         jobs=JOBS,
@@ -91,6 +96,21 @@ def build(profile: profiles.Profile, home: Path) -> dg.Definitions:
         executor=_EXECUTORS[profile.executor],
         loggers={"console": dg.colored_console_logger.configured({"log_level": "INFO"})},
     )
+
+
+def _training(part: parts.Training | None, jurors: list[str]) -> Sequence[dg.AssetsDefinition]:
+    """Assets of co-training, if the profile has it."""
+    if part is None:
+        return ()
+    sizes = {
+        one.name: training.Trainee(
+            one.name, one.model, Machine(**one.machine.model_dump()), tuple(one.iterations)
+        )
+        for one in part.classifiers
+    }
+    machine = Machine(**part.generator.machine.model_dump())
+    generator = training.Trainee("generator", part.generator.model, machine)
+    return training.lineage(sizes.pop(part.loop_size), list(sizes.values()), generator, jurors)
 
 
 def _lineage(sources: list[str], jurors: list[str]) -> list[dg.AssetKey]:

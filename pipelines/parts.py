@@ -1,11 +1,12 @@
-"""The parts of a profile: model roles, servers, budgets, embedder, vector store.
+"""The parts of a profile: model roles, servers, budgets, embedder, vector store, training.
 
 What they are put together to is `pipelines.profile`.
 """
 
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 _OF_SERVER = {"url", "api_key", "collection", "m", "ef_construct", "grpc", "grpc_port"} | {
     "payload_indexes"
@@ -24,14 +25,19 @@ class FromEnvironment(Part):
     env: str
 
 
-class Server(Part):
-    """A model server that a stage starts for itself and stops: `vllm serve MODEL ARGUMENTS`."""
+class ServerProgram(Part):
+    """How a model server is started: `vllm serve MODEL ARGUMENTS`."""
 
-    model: str
     program: str = "vllm"
     arguments: list[str] = []
     environment: dict[str, str] = {}
     ready_within_s: float = 1800.0
+
+
+class Server(ServerProgram):
+    """A model server that a stage starts for itself and stops."""
+
+    model: str
 
 
 class Role(Part):
@@ -132,3 +138,69 @@ class Budget(Part):
     calls: int | None = None
     tokens: int | None = None
     cost: float | None = None
+
+
+class Machine(Part):
+    """What one training step needs; one process per GPU."""
+
+    gpus: int = Field(0, ge=0)
+    cpus: float | None = None
+    memory_gib: float | None = None
+    image: str | None = None
+
+
+class Trainee(Part):
+    """A model to be trained: base model (folder or hub id) and machine."""
+
+    model: str
+    machine: Machine = Machine()
+
+
+class Classifier(Trainee):
+    """A classifier size; those that do not drive the loop are trained in `iterations` only."""
+
+    name: str
+    iterations: list[Literal[0, 1, 2]] = [2]
+
+
+class Executor(Part):
+    """Where training programs run. Settings are those of `resources.launcher.Launcher`."""
+
+    kind: Literal["local", "ray", "kubernetes"] = "local"
+    python: str | None = None
+    address: str | FromEnvironment | None = None
+    namespace: str | None = None
+    environment: dict[str, str] = {}
+    runtime_env: dict[str, Any] = {}
+    pod: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _has_its_place(self) -> "Executor":
+        if self.kind == "ray" and not self.address:
+            raise ValueError("kind ray needs `address`, the URL of Ray's dashboard")
+        return self
+
+
+class Training(Part):
+    """Co-training: which models, where they are trained, and who approved it.
+
+    `loop_size` names the classifier that drives the loop. `serve` is how the trained generator is
+    served; by default as role `generator` is. `approval` is `approval.yaml` in the home unless set.
+    """
+
+    loop_size: str
+    classifiers: list[Classifier] = Field(min_length=1)
+    generator: Trainee
+    serve: ServerProgram | None = None
+    executor: Executor = Executor()
+    approval: Path | None = None
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> "Training":
+        names = [one.name for one in self.classifiers]
+        bad = [n for n in names if names.count(n) > 1 or not (n.isascii() and n.isidentifier())]
+        if bad:
+            raise ValueError(f"classifier names must be unique ASCII identifiers: {bad[0]!r}")
+        if self.loop_size not in names:
+            raise ValueError(f"loop_size {self.loop_size!r} is none of the classifiers {names}")
+        return self

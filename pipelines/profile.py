@@ -18,7 +18,16 @@ from pydantic import (
 
 from chillguard.records import AnySource, SourceConfig
 from chillguard.settings import Settings
-from pipelines.parts import Budget, Embedder, FromEnvironment, Part, Role, Translator, VectorStore
+from pipelines.parts import (
+    Budget,
+    Embedder,
+    FromEnvironment,
+    Part,
+    Role,
+    Training,
+    Translator,
+    VectorStore,
+)
 from resources.crawlers.kinds import Source
 from resources.crawlers.source import NetworkSource
 
@@ -35,6 +44,7 @@ _PATHS = frozenset(
         "review_decisions",
         "audit_decisions",
         "prices",
+        "approval",
     )
 )
 _TAXONOMY = "packaged:taxonomy.yaml"
@@ -70,6 +80,7 @@ class Profile(Part):
     budgets: dict[str, Budget] = {}
     audit_decisions: Path | None = None
     settings: Settings = Settings()
+    training: Training | None = None
 
     @field_validator("posts", "public_prompts", "benchmarks", mode="before")
     @classmethod
@@ -81,11 +92,14 @@ class Profile(Part):
     @model_validator(mode="after")
     def _is_complete(self) -> "Profile":
         needed = _ROLES | ({"translator"} if self.translator.kind == "role" else set())
-        missing, strange = needed - set(self.roles), sorted(set(self.roles) - needed)
+        needed |= {"generator"} if self.training else set()
+        known = needed | ({"scorer"} if self.training else set())
+        missing, strange = needed - set(self.roles), sorted(set(self.roles) - known)
         if missing:
             raise ValueError(f"no model is bound to role {', '.join(sorted(missing))}")
         if strange:
-            raise ValueError(f"there is no role {strange[0]!r}; roles are {sorted(needed)}")
+            raise ValueError(f"there is no role {strange[0]!r}; roles are {sorted(known)}")
+        self._generator_can_be_served()
         if len(self.jurors) < self.settings.labeling.quorum:
             raise ValueError(
                 f"{len(self.jurors)} jurors can never give a quorum of "
@@ -97,6 +111,18 @@ class Profile(Part):
             if bad:
                 raise ValueError(f"source names must be unique ASCII identifiers: {bad[0]!r}")
         return self
+
+    def _generator_can_be_served(self) -> None:
+        if self.training is None:
+            return
+        generator = self.roles["generator"]
+        if generator.url == "offline" and not generator.serve:
+            raise ValueError("role generator has no stand-in; give it `url` or `serve`")
+        if not (generator.serve or self.training.serve):
+            raise ValueError(
+                "role generator is bound to a URL, which cannot serve the generator that the loop "
+                "trains; say under `training.serve` how that one is served"
+            )
 
     @property
     def crawled(self) -> list[SourceConfig | NetworkSource]:

@@ -7,6 +7,7 @@ answer is in the ledger before anything parses it. How requests travel is `resou
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any, TypeVar
 
 import dagster as dg
@@ -51,7 +52,8 @@ class ModelRole(dg.Config):
 class LanguageModels(dg.ConfigurableResource):
     """All model roles of the profile, over one ledger, under budgets.
 
-    `prices` are by model; `budgets` by asset key, `run` for all of a run.
+    `prices` are by model; `budgets` by asset key, `run` for all of a run. `server_of_trained` is
+    how a model that the lineage trained is served; by default as the role's own server does.
     """
 
     roles: list[ModelRole]
@@ -59,6 +61,7 @@ class LanguageModels(dg.ConfigurableResource):
     prices: dict[str, Price] = {}
     budgets: dict[str, Cap] = {}
     servers: list[ModelServer] = []
+    server_of_trained: ModelServer | None = None
 
     def asker(self, context: dg.AssetExecutionContext) -> "Asker":
         """A way to ask that books its calls on the running asset."""
@@ -76,6 +79,27 @@ class LanguageModels(dg.ConfigurableResource):
         """Declared model and revision of a role."""
         role = self.role(name)
         return f"{role.model}@{role.revision}"
+
+    def trained(self, name: str, folder: Path, weights: str) -> "LanguageModels":
+        """These models, but a role is served from a folder of ours, under its own revision.
+
+        So that an answer of the trained model is never taken for one of the model it began as.
+        """
+        role = self.role(name).model_copy(update={"revision": f"trained-{weights[:12]}"})
+        server = self.server_of_trained or next((s for s in self.servers if s.role == name), None)
+        if server is None:
+            raise dg.Failure(
+                f"role {name} is bound to a URL, which cannot serve the model trained in {folder}; "
+                "say under `training.serve` how it is served"
+            )
+        own = {"role": name, "model": str(folder), "served_name": role.model}
+        return type(self)(
+            roles=[role if one.role == name else one for one in self.roles],
+            ledger=self.ledger,
+            prices=self.prices,
+            budgets=self.budgets,
+            servers=[s for s in self.servers if s.role != name] + [server.model_copy(update=own)],
+        )
 
     def price(self, model: str) -> Price | None:
         """Price of a model, if the price file names it."""

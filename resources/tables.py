@@ -1,6 +1,6 @@
 """Tables on disk: one Parquet file per asset, under its schema, written in one move.
 
-`tables/<asset key>/part-00000.parquet`; the schema is the one of the key's first part.
+`tables/<asset key>/part-00000.parquet`; the schema is that of the key's table.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from pydantic import PrivateAttr
 from upath import UPath
 
-from chillguard import schema
+from chillguard.training import tables as known
 
 _PART = "part-00000.parquet"
 
@@ -28,7 +28,7 @@ class ParquetTables(dg.UPathIOManager):
 
     def dump_to_path(self, context: dg.OutputContext, obj: Any, path: UPath) -> None:
         """Write beside the target and move into place: a reader sees the old file or the new."""
-        table = schema.TABLES[context.asset_key.path[0]].enforce(obj)
+        table = known.of(context.asset_key.path).enforce(obj)
         draft = path.with_name(f".{path.name}.{context.run_id}")
         with draft.open("wb") as file:
             pq.write_table(table, file, compression="zstd")
@@ -82,7 +82,7 @@ class Tables(dg.ConfigurableResource):
         path = UPath(self.folder, *key, _PART)
         draft = path.with_name(f".{path.name}.draft")
         with draft.open("wb") as file:
-            pq.write_table(schema.TABLES[key[0]].enforce(table), file, compression="zstd")
+            pq.write_table(known.of(key).enforce(table), file, compression="zstd")
         draft.rename(path)
 
 

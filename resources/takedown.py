@@ -9,6 +9,7 @@ import dagster as dg
 import pyarrow as pa
 
 from chillguard import takedown
+from chillguard.training import tables as known
 from resources.crawlers.store import PostStore
 from resources.ledger import Ledger
 from resources.releases import Releases
@@ -43,7 +44,7 @@ class Takedown(dg.ConfigurableResource):
         index = tables.get(("post_index",))
         points = self.retrieval.remove(index, found.post_ids) if index else 0
         for key, table in tables.items():
-            clean = takedown.redacted(key[0], table, found)
+            clean = takedown.redacted(known.of(key).name, table, found)
             if clean is not None:
                 self.tables.write(clean, *key)
         report = {

@@ -80,7 +80,13 @@ class Lineage:
 
     def run(self, look: Callable[[float], bool]) -> bool:
         """Make every asset until done, or until `look` says to kill it; whether it was killed."""
-        command = [sys.executable, "-m", *_LINEAGE, "--select", "not key:refresh_plan"]
+        command = [
+            sys.executable,
+            "-m",
+            *_LINEAGE,
+            "--select",
+            "not (key:refresh_plan or group:training)",
+        ]
         with tempfile.TemporaryFile("w+") as log:
             options: dict[str, Any] = {"stdout": log, "stderr": log, "env": self._environment}
             process = subprocess.Popen(command, cwd=ROOT, start_new_session=True, **options)

@@ -162,6 +162,8 @@ def test_every_role_and_juror_slot_has_its_model(build):
         "rewriter",
         "tie_breaker",
         "categorizer",
+        "generator",
+        "scorer",
         "juror_1",
         "juror_2",
         "juror_3",

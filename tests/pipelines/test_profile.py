@@ -147,7 +147,7 @@ def test_a_key_that_stands_in_the_profile_itself_is_refused_without_repeating_it
     [
         ({"colour": "red"}, "colour"),
         ({"settings": {"split": {"shares": 1}}}, "settings.split.shares"),
-        ({"settings": {"training": {}}}, "settings.training"),
+        ({"settings": {"cooking": {}}}, "settings.cooking"),
         ({"roles": {"expander": {"modell": "m"}}}, "roles.expander.modell"),
         ({"executor": "slurm"}, "executor"),
         ({"embedder": "word2vec"}, "embedder"),
@@ -315,3 +315,48 @@ def test_places_of_the_review_are_relative_to_the_profile(write, tmp_path):
     profile = profiles.load(write(review_decisions="decided", anchors="own.yaml"))
     assert profile.review_decisions == str(tmp_path / "decided")
     assert profile.anchor_file == str(tmp_path / "own.yaml")
+
+
+GENERATOR = {"generator": {"model": "g0", "url": "http://127.0.0.1:1/v1"}}
+TRAINING = {
+    "loop_size": "small",
+    "classifiers": [{"name": "small", "model": "/m/s"}],
+    "generator": {"model": "/m/g"},
+    "serve": {},
+}
+
+
+def test_training_is_off_unless_the_profile_has_it(write):
+    assert profiles.load(write()).training is None
+    assert profiles.load(write(roles=GENERATOR, training=TRAINING)).training.loop_size == "small"
+
+
+@pytest.mark.parametrize(
+    ("roles", "change", "words"),
+    [
+        ({}, {}, "no model is bound to role generator"),
+        ({"generator": {"model": "g0"}}, {}, "role generator has no stand-in"),
+        (GENERATOR, {"serve": None}, "say under `training.serve`"),
+        (GENERATOR, {"loop_size": "big"}, "loop_size 'big' is none of the classifiers"),
+        (GENERATOR, {"classifiers": []}, "training.classifiers"),
+        (GENERATOR, {"classifiers": [{"name": "1.7b", "model": "m"}]}, "unique ASCII identifiers"),
+        (GENERATOR, {"executor": {"kind": "ray"}}, "kind ray needs `address`"),
+        (GENERATOR, {"executor": {"kind": "slurm"}}, "training.executor.kind"),
+        (GENERATOR, {"generator": {"model": "m", "machine": {"gpus": -1}}}, "machine.gpus"),
+    ],
+)
+def test_a_loop_that_cannot_run_is_refused_when_the_profile_is_read(write, roles, change, words):
+    path = write(roles=roles, training={**TRAINING, **change})
+    with pytest.raises(ProfileError) as caught:
+        profiles.load(path)
+    assert words in str(caught.value)
+
+
+def test_roles_of_the_loop_are_unknown_without_it(write):
+    with pytest.raises(ProfileError, match="there is no role 'generator'"):
+        profiles.load(write(roles=GENERATOR))
+
+
+def test_the_approval_file_is_named_relative_to_the_profile(write, tmp_path):
+    path = write(roles=GENERATOR, training={**TRAINING, "approval": "ok.yaml"})
+    assert profiles.load(path).training.approval == tmp_path / "ok.yaml"

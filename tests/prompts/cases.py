@@ -79,6 +79,17 @@ _LATER = {
     "test_share": None,
     "audit": audit.Report(400, 380, 7, 3, 2, 0.924, 0.967, 150, 120, 390, 351),
 }
+MODEL = {
+    "release": "0123456789ab",
+    "kind": "sft",
+    "base": "base-model",
+    "stages": 2,
+    "system": "判断是否安全。",
+    "user": "<text>\nPROMPT\n</text>",
+    "answers": ["safe", "unsafe CODE"],
+    "settings": {"learning_rate": 1e-5, "epochs": 1.0},
+    "metrics": {"rows": 12, "loss": 0.25},
+}
 PREVIEW = {
     "prompt_id": "00ff",
     "label": "safe",
@@ -126,6 +137,10 @@ _REWRITES = {
 }
 # Per template the values of each of its variants; a template without any has one without a name.
 CASES = {name: {"": values} for name, values in _PLAIN.items()} | {
+    "training/card": {
+        "classifier": MODEL,
+        "generator": {**MODEL, "kind": "mdpo", "system": "", "user": "", "answers": []},
+    },
     "release/card": {
         "first": {**DOCUMENT, "public": False},
         "later": {**_LATER, "public": False},
@@ -135,6 +150,23 @@ CASES = {name: {"": values} for name, values in _PLAIN.items()} | {
         f"{layout}_{name}": {**shape, "layout": layout}
         for layout in _LAYOUTS
         for name, shape in _REWRITES.items()
+    },
+    **{
+        f"training/generate_{label}": {"": {"text": "今天适合散步吗？"}}
+        for label in ("safe", "unsafe")
+    },
+    "training/score": {
+        label: {"text": "周末去哪里散步好？", "source": "今天适合散步吗？", "label": label}
+        for label in ("safe", "unsafe")
+    },
+    "training/classify": {
+        form: {
+            "text": "今天适合散步吗？",
+            "label": "unsafe",
+            "micro_category": "B1",
+            "label_format": form,
+        }
+        for form in ("binary", "category")
     },
     "synthesis/generate": {layout: {**_DRAW, "layout": layout} for layout in _LAYOUTS},
     "synthesis/twin": {layout: {**_DRAW, "kind": _KIND, "layout": layout} for layout in _LAYOUTS},

@@ -25,6 +25,8 @@ from chillguard import (
     synthesis,
     translation,
 )
+from chillguard.training import export, generation, label_format, tables
+from chillguard.training.spec import SftConfig, TrainingSpec
 from tests.prompts.cases import CASES, DOCUMENT, PREVIEW, RELEASE, TAXONOMY, VARIANTS, values
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
@@ -54,12 +56,22 @@ def passed():
 
     def recorded(name, given, only=()):
         found.setdefault(name, set()).update(given)
-        return {"system": "s", "user": "u", "body": "b"}
+        return {"system": "s", "user": "u", "body": "b", "answer": "a"}
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (keywords, labeling, rewriting, synthesis, translation, card):
+        for module in (
+            keywords,
+            labeling,
+            rewriting,
+            synthesis,
+            translation,
+            card,
+            label_format,
+            generation,
+            export,
+        ):
             patch.setattr(module, "render", recorded)
-        for stage in (_keywords, _labeling, _rewriting, _synthesis, _translation, _card):
+        for stage in (_keywords, _labeling, _rewriting, _synthesis, _translation, _card, _training):
             stage()
     return found
 
@@ -103,6 +115,19 @@ def _card():
     names = ("train_set", "test_set", "release_drops", "jury_quality")
     tables = {name: schema.TABLES[name].build([]) for name in names}
     card.documents(RELEASE, tables, TAXONOMY, DOCUMENT["provenance"])
+
+
+def _training():
+    seeds = [{"prompt_id": label, "text": "t", "label": label} for label in schema.LABELS]
+    list(generation.requests(seeds, generation.GenerationConfig()))
+    train = pa.table({"prompt_id": ["p"], "text": ["t"]})
+    row = {"prompt_id": "g", "parent_ids": ["p"], "text": "t", "label": "safe"}
+    made = tables.GENERATED_PROMPTS.build([row])
+    list(generation.scoring_requests(made, train, generation.GenerationConfig()))
+    form = label_format.LabelFormat("category", ("A1",))
+    list(form.requests([{"prompt_id": "p", "text": "t"}]))
+    spec = TrainingSpec(kind="sft", model="m", output="o", stages=("s",), settings=SftConfig())
+    export.card(spec, {"loss": 1.0})
 
 
 def _snapshot(name, variant):
@@ -206,6 +231,11 @@ _TEXT_VALUES = [
     ("rewriting/rewrite", "texts"),
     ("synthesis/generate", "texts"),
     ("synthesis/twin", "texts"),
+    ("training/classify", "text"),
+    ("training/generate_safe", "text"),
+    ("training/generate_unsafe", "text"),
+    ("training/score", "source"),
+    ("training/score", "text"),
     ("translation/translate", "text"),
 ]
 

@@ -1,0 +1,206 @@
+"""Co-training of generator and classifier (paper section 4.3): three iterations, unrolled.
+
+A loop over partitions would be a circle to the orchestrator, so each iteration has keys of its own.
+Heavy work runs where the launcher puts it, and only for a release that the approval file names.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+
+from assets.metadata import learned, result
+from chillguard import taxonomy
+from chillguard.settings import Settings
+from chillguard.table import Table
+from chillguard.training import generation, pairs, stages, tables
+from prompts import fingerprint
+from resources.launcher import Machine
+from resources.llm import LanguageModels
+from resources.training import Job, Trained, Training
+
+GROUP = "training"
+ITERATIONS = (0, 1, 2)
+# The generator is trained once, on what it made in the iteration before the last.
+LAST = ITERATIONS[-1]
+
+
+@dataclass(frozen=True)
+class Trainee:
+    """A model to be trained: name, base model (folder or hub id), machine, iterations."""
+
+    name: str
+    model: str
+    machine: Machine
+    iterations: tuple[int, ...] = ITERATIONS
+
+
+def lineage(
+    loop: Trainee, others: Sequence[Trainee], generator: Trainee, jurors: Sequence[str]
+) -> list[dg.AssetsDefinition]:
+    """All assets of the loop; `loop` is the classifier that drives it, `others` reuse its rows."""
+    found: list[dg.AssetsDefinition] = []
+    for iteration in ITERATIONS:
+        if iteration == LAST:
+            found += [graded_prompts(loop), preference_pairs, trained_generator(generator)]
+        if iteration:
+            found.append(generated_prompts(iteration, jurors))
+        found.append(classifier(iteration, loop))
+        found += [classifier(iteration, o, o.name) for o in others if iteration in o.iterations]
+    return found
+
+
+def classifier(iteration: int, trainee: Trainee, *suffix: str) -> dg.AssetsDefinition:
+    """The asset `iteration_<n>/classifier`, with the name behind it for further sizes."""
+    ins = {"generated": dg.AssetIn(_key(iteration, "generated_prompts"))} if iteration else {}
+
+    @dg.asset(
+        key=_key(iteration, "classifier", *suffix),
+        group_name=GROUP,
+        ins=ins,
+        deps=["dataset_card"],
+        description="One row per checkpoint: a classifier trained from its base model on Train"
+        + (" and the prompts generated in this iteration." if iteration else "."),
+    )
+    def trained_classifier(
+        context: dg.AssetExecutionContext,
+        settings: dg.ResourceParam[Settings],
+        training: Training,
+        **generated: pa.Table,
+    ) -> dg.MaterializeResult[pa.Table]:
+        approved, config = training.approved(), settings.training
+        for table in generated.values():
+            generation.refuse_leaks(table, approved.test, settings.cleaning)
+        files = stages.classifier(approved.train, generated.get("generated"), config.plan)
+        job = Job(trainee.name, trainee.model, "sft", config.sft, trainee.machine)
+        found = training.train(context, job, files, approved.version)
+        return _trained(tables.CLASSIFIER, found)
+
+    return trained_classifier
+
+
+def generated_prompts(iteration: int, jurors: Sequence[str]) -> dg.AssetsDefinition:
+    """The asset `iteration_<n>/generated_prompts`, made by the trained generator in the last."""
+    ins = {"generator": dg.AssetIn(_key(LAST, "generator"))} if iteration == LAST else {}
+
+    @dg.asset(
+        key=_key(iteration, "generated_prompts"),
+        group_name=GROUP,
+        ins={"categories": dg.AssetIn("taxonomy"), **ins},
+        deps=["dataset_card"],
+        code_version=generation.version(),
+    )
+    def generated(
+        context: dg.AssetExecutionContext,
+        categories: pa.Table,
+        settings: dg.ResourceParam[Settings],
+        llm: LanguageModels,
+        training: Training,
+        **generator: pa.Table,
+    ) -> dg.MaterializeResult[pa.Table]:
+        """One row per rewrite of a Train sample asked for; none that is kept is near to Test."""
+        approved, config = training.approved(), settings.training.generation
+        for table in generator.values():
+            [row] = table.to_pylist()
+            folder = training.model(row, approved.version)
+            llm = llm.trained("generator", folder, row["weights"])
+        ask, known = llm.asker(context), taxonomy.from_rows(categories)
+        rows = generation.generate(approved.train, known, config, settings.guards, ask)
+        generation.gate(rows, approved.train, approved.test, settings.cleaning)
+        if config.rejury:
+            generation.rejudge(rows, jurors, known, settings.labeling, ask)
+        return result(generation.table(rows), ask.usage)
+
+    return generated
+
+
+def graded_prompts(trainee: Trainee) -> dg.AssetsDefinition:
+    """The asset `iteration_2/graded_prompts`, with predictions on the classifier's machine."""
+
+    @dg.asset(
+        key=_key(LAST, "graded_prompts"),
+        group_name=GROUP,
+        ins={
+            "categories": dg.AssetIn("taxonomy"),
+            "generated": dg.AssetIn(_key(LAST - 1, "generated_prompts")),
+            "checkpoint": dg.AssetIn(_key(LAST - 1, "classifier")),
+        },
+        code_version=fingerprint(generation.SCORE),
+    )
+    def graded(
+        context: dg.AssetExecutionContext,
+        categories: pa.Table,
+        generated: pa.Table,
+        checkpoint: pa.Table,
+        settings: dg.ResourceParam[Settings],
+        llm: LanguageModels,
+        training: Training,
+    ) -> dg.MaterializeResult[pa.Table]:
+        """One row per kept generated prompt: the classifier's label, the generator's score."""
+        approved, config = training.approved(), settings.training
+        ask, codes = llm.asker(context), taxonomy.from_rows(categories).codes
+        asked = generation.scoring_requests(generated, approved.train, config.generation)
+        scored = generation.scores(ask("scorer", asked, generation.parse_score))
+        kept = generated.filter(generated["drop_reason"].is_null()).select(["prompt_id", "text"])
+        given = {"label_format": config.sft.label_format, "codes": list(codes)}
+        [row] = checkpoint.to_pylist()
+        predicted = training.predictions(
+            context, row, approved.version, kept, given, trainee.machine
+        )
+        found = pairs.grade(generated, predicted, scored)
+        return result(found, ask.usage, **dict[str, Any](pairs.counts(found)))
+
+    return graded
+
+
+@dg.asset(
+    key=["iteration_2", "preference_pairs"],
+    group_name=GROUP,
+    ins={"graded": dg.AssetIn(["iteration_2", "graded_prompts"])},
+)
+def preference_pairs(
+    graded: pa.Table, settings: dg.ResourceParam[Settings]
+) -> dg.MaterializeResult[pa.Table]:
+    """One row per preference pair: of one seed, the prompt to prefer and the one to avoid."""
+    found = pairs.pairs(graded, settings.training.pairs)
+    return result(found, seeds_without_pair=pairs.without_pair(graded, found))
+
+
+def trained_generator(trainee: Trainee) -> dg.AssetsDefinition:
+    """The asset `iteration_2/generator`."""
+
+    @dg.asset(
+        key=_key(LAST, "generator"),
+        group_name=GROUP,
+        ins={
+            "found": dg.AssetIn(_key(LAST, "preference_pairs")),
+            "generated": dg.AssetIn(_key(LAST - 1, "generated_prompts")),
+        },
+        deps=["dataset_card"],
+    )
+    def generator(
+        context: dg.AssetExecutionContext,
+        found: pa.Table,
+        generated: pa.Table,
+        settings: dg.ResourceParam[Settings],
+        training: Training,
+    ) -> dg.MaterializeResult[pa.Table]:
+        """One row per checkpoint: the generator trained by MDPO; its weights are never exported."""
+        approved = training.approved()
+        rows = stages.generator(found, generated, approved.train)
+        config = settings.training.mdpo
+        job = Job(trainee.name, trainee.model, "mdpo", config, trainee.machine)
+        return _trained(tables.GENERATOR, training.train(context, job, [rows], approved.version))
+
+    return generator
+
+
+def _trained(table: Table, found: Trained) -> dg.MaterializeResult[pa.Table]:
+    more = learned(found.metrics, found.history, found.model)
+    return result(table.build([found.row]), **more)
+
+
+def _key(iteration: int, *path: str) -> dg.AssetKey:
+    return dg.AssetKey([f"iteration_{iteration}", *path])

@@ -1,0 +1,1 @@
+"""Evaluation of classifiers: predictions (`predict`) and what they are worth (`metrics`)."""

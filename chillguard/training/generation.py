@@ -1,0 +1,254 @@
+"""Generated prompts (paper section 4.3, appendix D.2.2): what the generator is asked to write for
+every sample of Train, which of it may enter training, and how the generator scores it.
+
+Every rewrite asked for is a row, kept or dropped with reason and evidence. None that equals or
+nearly equals a sample of Test is kept.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field
+
+from chillguard import calls, cleaning, guards, identity, intake, labeling, refusals, schema
+from chillguard.taxonomy import Taxonomy
+from chillguard.training import tables
+from prompts import fingerprint, named, render
+
+GENERATE = {label: f"training/generate_{label}" for label in schema.LABELS}
+SCORE = "training/score"
+_SCORES = ("1", "2", "3", "4", "5")
+_METHOD = "generator"
+Row = dict[str, Any]
+
+
+class GenerationConfig(BaseModel):
+    """Rewrites per seed and their sampling (table 10), and how they are scored.
+
+    `max_seeds` draws so many samples of Train, None takes all. `rejury` lets the jury judge what
+    was generated and drops what it labels otherwise than the seed. The model's context of 20,480
+    tokens is an argument of its server.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    per_seed: int = Field(4, ge=1)
+    sampling: calls.Sampling = calls.Sampling(temperature=0.7, max_tokens=2048)
+    scoring: calls.Sampling = calls.Sampling(temperature=0.0, max_tokens=8)
+    max_seeds: int | None = Field(None, ge=1)
+    rejury: bool = False
+
+
+def version() -> str:
+    """Changes when, and only when, a generation template does."""
+    return "-".join(fingerprint(name) for name in GENERATE.values())
+
+
+def seeds(train: pa.Table, config: GenerationConfig) -> list[Row]:
+    """The samples of Train that are rewritten: all, or a stable draw."""
+    rows: list[Row] = train.to_pylist()
+    if config.max_seeds is None:
+        return rows
+    ids = [row["prompt_id"] for row in rows]
+    drawn = set(identity.rendezvous("seeds", ids, config.max_seeds))
+    return [row for row in rows if row["prompt_id"] in drawn]
+
+
+def messages(seed: Mapping[str, Any]) -> tuple[Mapping[str, str], ...]:
+    """What the generator is told about a seed: also the prompt of its preference pair."""
+    return calls.messages(render(GENERATE[seed["label"]], {"text": seed["text"]}))
+
+
+def requests(wanted: Iterable[Row], config: GenerationConfig) -> Iterator[calls.ChatRequest]:
+    """`per_seed` requests per seed, told apart by their repeat index."""
+    for seed in wanted:
+        asked = messages(seed)
+        for candidate in range(config.per_seed):
+            yield calls.ChatRequest(
+                row_id=_name(seed["prompt_id"], candidate),
+                messages=asked,
+                sampling=config.sampling,
+                repeat=candidate,
+                template=named(GENERATE[seed["label"]]),
+            )
+
+
+def parse(answer: calls.Answer) -> str:
+    """The one prompt that an answer is; raises `Unreadable` when empty, cut off or a refusal."""
+    text = answer.text.strip()
+    if answer.finish_reason == "length":
+        raise calls.Unreadable("cut off at max_tokens")
+    if not text:
+        raise calls.Unreadable("empty")
+    if refusals.declines(text):
+        raise calls.Unreadable("a refusal")
+    return text
+
+
+def generate(
+    train: pa.Table,
+    categories: Taxonomy,
+    config: GenerationConfig,
+    guard: guards.GuardConfig,
+    ask: calls.Ask,
+) -> list[Row]:
+    """A row per rewrite asked for: admitted, screened and guarded, in no order."""
+    wanted = seeds(train, config)
+    by_name = {
+        _name(seed["prompt_id"], candidate): (seed, candidate)
+        for seed in wanted
+        for candidate in range(config.per_seed)
+    }
+    outcomes = ask("generator", requests(wanted, config), parse, len(by_name))
+    return [_row(*by_name[one.row_id], one, categories, guard) for one in outcomes]
+
+
+def gate(
+    rows: Sequence[Row], train: pa.Table, test: pa.Table, config: cleaning.CleaningConfig
+) -> None:
+    """Drop what cleaning drops, duplicates of Train included, and every near-copy of Test."""
+    made = {row["prompt_id"]: row for row in rows if row["drop_reason"] is None}
+    both = schema.CANDIDATE_PROMPTS.build([*train.to_pylist(), *made.values()])
+    cleaned = cleaning.clean(both, set(train["prompt_id"].to_pylist()), config)
+    for found in cleaned.to_pylist():
+        row = made.get(found["prompt_id"])
+        if row is not None:
+            row |= {name: found[name] for name in _CLEANED}
+    kept = [row for row in made.values() if row["drop_reason"] is None]
+    for row, twin, score in cleaning.leaks(kept, test.to_pylist(), config):
+        row["drop_reason"] = "leak"
+        row["drop_evidence"] = f"twin={twin['prompt_id']} jaccard={score:.3f}"
+
+
+def refuse_leaks(generated: pa.Table, test: pa.Table, config: cleaning.CleaningConfig) -> None:
+    """Raise `ValueError` if a kept row equals or nearly equals a sample of Test.
+
+    The last look before training: the table may be older than the release that is trained on.
+    """
+    kept = generated.filter(generated["drop_reason"].is_null()).to_pylist()
+    for row, twin, score in cleaning.leaks(kept, test.to_pylist(), config):
+        raise ValueError(
+            f"generated prompt {row['prompt_id']} is a near-copy of Test row {twin['prompt_id']} "
+            f"(Jaccard {score:.3f}): materialize generated_prompts again for this release"
+        )
+
+
+def rejudge(
+    rows: Sequence[Row],
+    jurors: Sequence[str],
+    categories: Taxonomy,
+    config: labeling.LabelingConfig,
+    ask: calls.Ask,
+) -> None:
+    """Drop kept rows that the jury, or the tie-breaker after it, labels otherwise than the seed."""
+    open_rows = {row["prompt_id"]: row for row in rows if row["drop_reason"] is None}
+    cast: dict[str, list[labeling.Vote]] = defaultdict(list)
+    for juror in jurors:
+        asked = labeling.vote_requests(open_rows.values(), categories, config)
+        for vote in ask(juror, asked, labeling.parse_vote, len(open_rows)):
+            verdict = vote.value.label if vote.value else "abstain"
+            cast[vote.row_id].append(labeling.Vote(juror, verdict))
+    labels = {key: labeling.majority(cast[key], config.quorum) for key in open_rows}
+    tied = [open_rows[key] for key, label in labels.items() if label is None]
+    asked = labeling.vote_requests(tied, categories, config)
+    for one in ask("tie_breaker", asked, labeling.parse_vote, len(tied)):
+        labels[one.row_id] = one.value.label if one.value else None
+    for key, label in labels.items():
+        row = open_rows[key]
+        if label is None:
+            row |= {"drop_reason": "unresolved", "drop_evidence": "no majority, no tie-breaker"}
+        elif label != row["label"]:
+            row |= {"drop_reason": "label_flipped", "drop_evidence": f"the jury says {label}"}
+
+
+def problems(generated: pa.Table, train: pa.Table, config: GenerationConfig) -> list[str]:
+    """Seeds that have not exactly `per_seed` rows, and rows of no seed: one sentence each."""
+    found: dict[str, set[int]] = defaultdict(set)
+    for row in generated.select(["parent_ids", "candidate"]).to_pylist():
+        found[row["parent_ids"][0]].add(row["candidate"])
+    wanted = {seed["prompt_id"] for seed in seeds(train, config)}
+    whole = set(range(config.per_seed))
+    short = [f"seed {key} has {len(found[key])} of {config.per_seed} rewrites"
+             for key in sorted(wanted) if found[key] != whole]  # fmt: skip
+    strange = [f"rewrites of {key}, which is no seed" for key in sorted(found.keys() - wanted)]
+    return short + strange
+
+
+def scoring_requests(
+    generated: pa.Table, train: pa.Table, config: GenerationConfig
+) -> Iterator[calls.ChatRequest]:
+    """One request per kept generated prompt: its quality beside the seed, 1 to 5."""
+    texts = dict(zip(train["prompt_id"].to_pylist(), train["text"].to_pylist(), strict=True))
+    for row in generated.filter(generated["drop_reason"].is_null()).to_pylist():
+        source = texts.get(row["parent_ids"][0])
+        if source is None:
+            raise ValueError(
+                f"generated prompt {row['prompt_id']} was made from {row['parent_ids'][0]}, which "
+                "is not in Train of this release: materialize generated_prompts again"
+            )
+        values = {"text": row["text"], "source": source, "label": row["label"]}
+        yield calls.ChatRequest(
+            row_id=row["prompt_id"],
+            messages=calls.messages(render(SCORE, values)),
+            sampling=config.scoring,
+            answer_schema={"choice": list(_SCORES)},
+            template=named(SCORE),
+        )
+
+
+def parse_score(answer: calls.Answer) -> int:
+    """The score, 1 to 5; anything else is unreadable: a missing score, never a default."""
+    text = answer.text.strip()
+    if text not in _SCORES:
+        raise calls.Unreadable("not a score from 1 to 5")
+    return int(text)
+
+
+def scores(outcomes: Iterable[calls.Outcome[int]]) -> dict[str, Row]:
+    """`score`, `reason` and `call_key` by prompt id."""
+    return {
+        one.row_id: {"score": one.value, "reason": one.reason, "call_key": one.call_key}
+        for one in outcomes
+    }
+
+
+_CLEANED = ("text", "text_hash", "match_text", "drop_reason", "drop_evidence")
+
+
+def table(rows: Iterable[Row]) -> pa.Table:
+    """The `generated_prompts` table."""
+    return tables.GENERATED_PROMPTS.build(rows)
+
+
+def _name(seed_id: str, candidate: int) -> str:
+    return f"{seed_id}/{candidate}"
+
+
+def _row(
+    seed: Row,
+    candidate: int,
+    outcome: calls.Outcome[str],
+    categories: Taxonomy,
+    guard: guards.GuardConfig,
+) -> Row:
+    missing = {"drop_reason": "quarantined", "drop_evidence": outcome.reason}
+    kept: Row = {"drop_reason": None, "drop_evidence": None}
+    row = intake.prompt(
+        "rewrite",
+        _METHOD,
+        [seed["prompt_id"]],
+        outcome.value,
+        repeat=candidate,
+        candidate=candidate,
+        family_id=seed["family_id"],
+        context_post_ids=seed["context_post_ids"],
+        call_key=outcome.call_key,
+        intended_label=seed["label"],
+        intended_category=seed["micro_category"],
+        **{name: seed[name] for name in ("label", "macro_category", "micro_category")},
+        **intake.inherited([seed]),
+        **(kept if outcome.value else missing),
+    )
+    return row | guards.check(row, guard, ("zh",), categories, seed["text"])

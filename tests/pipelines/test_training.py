@@ -1,0 +1,98 @@
+"""Co-training in the code location: only where the profile has it, and never by itself."""
+
+import dagster as dg
+import pytest
+import yaml
+
+from chillguard.training import tables
+from pipelines import definitions
+from pipelines import profile as profiles
+
+SIZES = [
+    {"name": "small", "model": "/m/s", "machine": {"gpus": 1, "image": "trainer:1"}},
+    {"name": "big", "model": "/m/b", "iterations": [0, 2]},
+]
+LOOP = {
+    "roles": {"generator": {"model": "g0", "revision": "r1", "url": "http://127.0.0.1:1/v1"}},
+    "training": {
+        "loop_size": "small",
+        "classifiers": SIZES,
+        "generator": {"model": "/m/g"},
+        "serve": {"program": "/opt/vllm", "arguments": ["--max-model-len", "20480"]},
+        "executor": {"kind": "ray", "address": {"env": "MY_RAY"}},
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def defs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("profile")
+    path = folder / "loop.yaml"
+    path.write_text(yaml.safe_dump({"extends": "offline", **LOOP}), "utf-8")
+    return definitions.build(profiles.load(str(path)), folder / "home")
+
+
+def _training(defs):
+    specs = defs.resolve_all_asset_specs()
+    return {s.key.to_user_string(): s for s in specs if s.group_name == "training"}
+
+
+def test_the_loop_is_unrolled_into_keys(defs):
+    dg.Definitions.validate_loadable(defs)
+    assert set(_training(defs)) == {
+        "iteration_0/classifier",
+        "iteration_0/classifier/big",
+        "iteration_1/generated_prompts",
+        "iteration_1/classifier",
+        "iteration_2/graded_prompts",
+        "iteration_2/preference_pairs",
+        "iteration_2/generator",
+        "iteration_2/generated_prompts",
+        "iteration_2/classifier",
+        "iteration_2/classifier/big",
+    }
+
+
+def test_every_table_has_a_schema_and_a_blocking_check(defs):
+    found = _training(defs)
+    checks = [spec for check in defs.asset_checks for spec in check.check_specs]
+    for key, spec in found.items():
+        assert tables.of(spec.key.path).name in tables.TABLES
+        assert spec.description.startswith("One row per ")
+        assert [c.blocking for c in checks if c.asset_key == spec.key and c.name == "schema"] == [
+            True
+        ]
+        guarded = {c.name for c in checks if c.asset_key == spec.key and c.blocking}
+        wanted = {"no_test_leak", "every_seed_accounted_for"}
+        assert (wanted <= guarded) is key.endswith("generated_prompts")
+
+
+@pytest.mark.parametrize("job", ["refresh", "real_prompts_refresh", "plan"])
+def test_no_job_of_the_data_lineage_trains(defs, job):
+    keys = defs.resolve_job_def(job).asset_layer.executable_asset_keys
+    assert keys
+    assert not [key for key in keys if key.path[0].startswith("iteration_")]
+
+
+def test_without_the_section_nothing_of_it_is_defined(tmp_path):
+    offline = definitions.build(profiles.load("offline"), tmp_path)
+    assert not _training(offline)
+    assert "training" not in offline.resources
+
+
+def test_parts_of_the_profile_reach_the_resources(defs):
+    training, llm = defs.resources["training"], defs.resources["llm"]
+    assert training.folder.endswith("/home/training")
+    assert training.approval.endswith("/home/approval.yaml")
+    assert training.launcher.kind == "ray"
+    assert training.launcher.address == dg.EnvVar("MY_RAY")
+    roles = {role.role: role for role in llm.roles}
+    assert (roles["scorer"].model, roles["scorer"].revision) == ("g0", "r1")
+    assert llm.server_of_trained.arguments == ["--max-model-len", "20480"]
+    folder = training.folder
+    served = llm.trained("generator", folder, "abcdef" * 11)
+    [server] = served.servers
+    assert (server.role, server.model, server.served_name) == ("generator", folder, "g0")
+    assert server.program == "/opt/vllm"
+    revisions = {role.role: role.revision for role in served.roles}
+    assert (revisions["generator"], revisions["scorer"]) == ("trained-abcdefabcdef", "r1")
