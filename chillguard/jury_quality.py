@@ -37,6 +37,7 @@ class Panel:
     @classmethod
     def of(cls, labeled: pa.Table, votes: Mapping[str, pa.Table]) -> "Panel":
         """The panel of `labeled_prompts` and the `jury_votes` of each juror."""
+        labeled = _judged(labeled, votes)
         ids, shape = labeled["prompt_id"], (labeled.num_rows, len(votes))
         verdicts, refused = np.full(shape, -1, np.int8), np.zeros(shape, bool)
         for place, table in enumerate(votes.values()):
@@ -87,6 +88,13 @@ def table(
         *_review(waiting, decisions),
     ]
     return schema.JURY_QUALITY.build(figures)
+
+
+def _judged(labeled: pa.Table, votes: Mapping[str, pa.Table]) -> pa.Table:
+    """Without public samples that keep their own label: nobody abstained on them."""
+    cast = pa.concat_tables([table.select(["prompt_id"]) for table in votes.values()])
+    known = cast["prompt_id"].combine_chunks()
+    return labeled.filter(pc.is_in(labeled["prompt_id"], value_set=known))
 
 
 def _figure(measure: str, value: float | None, n: int, **keys: str) -> Figure:

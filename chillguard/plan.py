@@ -137,7 +137,9 @@ def _jury(
 
 
 def _equal(table: pa.Table, last: pa.Table | None) -> bool:
-    return last is not None and table.equals(last.cast(table.schema))
+    if last is None or last.schema.names != table.schema.names:
+        return False
+    return bool(table.equals(last.cast(table.schema)))
 
 
 def _anchors(inputs: Inputs, settings: Settings, ask_for: AskFor, same: bool) -> None:

@@ -169,6 +169,13 @@ def test_a_jury_without_rows_or_anchors_has_a_table_all_the_same():
     assert jury_report.sections(table)
 
 
+def test_a_row_that_no_juror_was_asked_about_is_no_abstention():
+    kept = builders.labeled("z", decided_by="source", votes=[], n_valid_votes=0, agreement=None)
+    rows = [*_labeled().to_pylist(), kept]
+    panel = jury_quality.Panel.of(schema.LABELED_PROMPTS.build(rows), _votes())
+    assert panel.prompt_ids == list(ROWS)
+
+
 def test_the_report_shows_every_juror_and_says_what_errors_are_held_against(measured):
     found = {section.title: section for section in jury_report.sections(measured)}
     assert [row[0] for row in found["Jurors"].rows] == list(JURORS)

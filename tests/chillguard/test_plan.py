@@ -206,4 +206,5 @@ def test_anchors_are_asked_anew_where_a_new_release_follows():
     assert _refreshes(_inputs(**same), **known) == {4}
     assert _refreshes(_inputs(**same)) == {5}
     assert _refreshes(_inputs(**{**same, "clean": last["clean"].slice(1)}), **known) == {5}
+    assert _refreshes(_inputs(**{**same, "clean": last["clean"].drop(["lang"])}), **known) == {5}
     assert _refreshes(_inputs(releases=4, fixed=())) == set()

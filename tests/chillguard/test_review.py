@@ -283,7 +283,7 @@ def test_every_judged_row_is_labelled_dropped_or_decided_and_what_is_open_waits(
     reviewed = {str(n): ("unsafe", "M1a") for n in decided if n < len(table)}
     ask = builders.Ask(tie_breaker=lambda r: tie, categorizer=lambda r: code)
     config = labeling.LabelingConfig(quorum=quorum)
-    rulings = labeling.rule(labeling.to_judge(clean), votes, SMALL, config, ask, reviewed)
+    rulings = labeling.rule(labeling.to_judge(clean, config), votes, SMALL, config, ask, reviewed)
     labeled = labeling.rows(clean, rulings, SMALL)
     assert schema.LABELED_PROMPTS.problems(labeled) == []
     waiting = {row["prompt_id"]: row for row in review.waiting(labeled, {})}
