@@ -8,6 +8,11 @@ import pytest
 from tests.integration.conftest import SMALL
 
 pytestmark = pytest.mark.pipeline
+# What depends on decisions; nothing before it changes.
+LATER = (
+    *("review_decisions", "rejected_rows/review_decisions", "labeled_prompts", "review_queue"),
+    *("train_set", "test_set", "release_drops", "anchor_votes", "jury_quality", "dataset_card"),
+)
 
 
 def _export(house):
@@ -44,7 +49,7 @@ def reviewed(make_house):
     }  # fmt: skip
     stranger = {**task, "data": {"prompt_id": "0" * 32}}
     (folder / "studio.json").write_text(json.dumps([task, stranger]), "utf-8")
-    assert house.run().success
+    assert house.run(*LATER).success
     return house, before, paid, anchored, rescued, undecided, task["data"]["prompt_id"]
 
 
@@ -91,5 +96,5 @@ def test_a_decision_pays_for_nothing_but_the_anchors_of_the_new_release(reviewed
 def test_a_further_run_changes_no_byte_and_pays_nothing(reviewed):
     house, *_ = reviewed
     bytes_before, calls = house.bytes(), house.calls()
-    assert house.run().success
+    assert house.run(*LATER).success
     assert (house.bytes(), house.calls()) == (bytes_before, calls)
