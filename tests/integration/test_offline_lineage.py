@@ -29,6 +29,7 @@ KEYS = [
     "train_set",
     "test_set",
     "release_drops",
+    "benchmark_prompts",
     "anchor_votes",
     "jury_quality",
     "dataset_card",
@@ -36,6 +37,7 @@ KEYS = [
     "rejected_rows/crawled_posts/samples_en",
     "rejected_rows/real_prompts",
     "rejected_rows/public_prompts",
+    "rejected_rows/benchmark_prompts",
     "rejected_rows/review_decisions",
 ]
 pytestmark = pytest.mark.pipeline
