@@ -59,20 +59,21 @@ def classifier(iteration: int, trainee: Trainee, *suffix: str) -> dg.AssetsDefin
     @dg.asset(
         key=_key(iteration, "classifier", *suffix),
         group_name=GROUP,
-        ins=ins,
+        ins={"benchmarks": dg.AssetIn("benchmark_prompts"), **ins},
         deps=["dataset_card"],
         description="One row per checkpoint: a classifier trained from its base model on Train"
         + (" and the prompts generated in this iteration." if iteration else "."),
     )
     def trained_classifier(
         context: dg.AssetExecutionContext,
+        benchmarks: pa.Table,
         settings: dg.ResourceParam[Settings],
         training: Training,
         **generated: pa.Table,
     ) -> dg.MaterializeResult[pa.Table]:
         approved, config = training.approved(), settings.training
         for table in generated.values():
-            generation.refuse_leaks(table, approved.test, settings.cleaning)
+            generation.refuse_leaks(table, approved.test, benchmarks, settings.cleaning)
         files = stages.classifier(approved.train, generated.get("generated"), config.plan)
         job = Job(trainee.name, trainee.model, "sft", config.sft, trainee.machine)
         found = training.train(context, job, files, approved.version)
@@ -88,19 +89,24 @@ def generated_prompts(iteration: int, jurors: Sequence[str]) -> dg.AssetsDefinit
     @dg.asset(
         key=_key(iteration, "generated_prompts"),
         group_name=GROUP,
-        ins={"categories": dg.AssetIn("taxonomy"), **ins},
+        ins={
+            "categories": dg.AssetIn("taxonomy"),
+            "benchmarks": dg.AssetIn("benchmark_prompts"),
+            **ins,
+        },
         deps=["dataset_card"],
         code_version=generation.version(),
     )
     def generated(
         context: dg.AssetExecutionContext,
         categories: pa.Table,
+        benchmarks: pa.Table,
         settings: dg.ResourceParam[Settings],
         llm: LanguageModels,
         training: Training,
         **generator: pa.Table,
     ) -> dg.MaterializeResult[pa.Table]:
-        """One row per rewrite of a Train sample asked for; none that is kept is near to Test."""
+        """One row per rewrite asked for; none that is kept is near to Test or a benchmark."""
         approved, config = training.approved(), settings.training.generation
         for table in generator.values():
             [row] = table.to_pylist()
@@ -108,7 +114,7 @@ def generated_prompts(iteration: int, jurors: Sequence[str]) -> dg.AssetsDefinit
             llm = llm.trained("generator", folder, row["weights"])
         ask, known = llm.asker(context), taxonomy.from_rows(categories)
         rows = generation.generate(approved.train, known, config, settings.guards, ask)
-        generation.gate(rows, approved.train, approved.test, settings.cleaning)
+        generation.gate(rows, approved.train, approved.test, benchmarks, settings.cleaning)
         if config.rejury:
             generation.rejudge(rows, jurors, known, settings.labeling, ask)
         return result(generation.table(rows), ask.usage)

@@ -21,7 +21,7 @@ class NotApproved(ValueError):
 class Approval(BaseModel):
     """A person's approval of purposes for one release."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
 
     person: str = Field(min_length=1)
     date: dt.date

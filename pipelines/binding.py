@@ -53,11 +53,7 @@ def resources(profile: Profile, home: Path, jurors: list[str]) -> dict[str, Any]
         "tables": Tables(folder=str(home / "tables")),
         "state": State(folder=str(home / "state"), profile=profile.name),
         "releases": releases,
-        "reviews": Review(
-            folder=str(home / "review"),
-            decisions=profile.review_decisions,
-            reviewers=profile.reviewers,
-        ),
+        "reviews": _reviews(profile, home),
         "retrieval": Retrieval(
             embedder=_embedder(profile.embedder),
             vector_store=_vector_store(profile.vector_store, home),
@@ -66,15 +62,13 @@ def resources(profile: Profile, home: Path, jurors: list[str]) -> dict[str, Any]
     return {
         **kept,
         **_inputs(profile, crawl_store),
-        "publishing": Publishing(folder=str(home / "public"), releases=kept["releases"]),
+        "publishing": Publishing(folder=str(home / "public"), releases=releases),
         "io_manager": TablesIOManager(folder=str(home / "tables")),
         "takedown": Takedown(ledger=ledger, crawl_store=crawl_store, **kept),
         "translator": _translator(profile.translator),
         **_training(profile.training, home, releases),
         "llm": _models(profile, roles, ledger),
-        "notifier": Notifier(
-            webhook=_value(profile.webhook) if is_set(profile.webhook.env) else None
-        ),
+        "notifier": Notifier(webhook=_webhook(profile)),
         "provenance": Provenance(
             profile=profile.name,
             models={name: f"{role.model}@{role.revision}" for name, role in roles.items()},
@@ -82,6 +76,18 @@ def resources(profile: Profile, home: Path, jurors: list[str]) -> dict[str, Any]
             sources=_sources(profile),
         ),
     }
+
+
+def _reviews(profile: Profile, home: Path) -> Review:
+    return Review(
+        folder=str(home / "review"),
+        decisions=profile.review_decisions,
+        reviewers=profile.reviewers,
+    )
+
+
+def _webhook(profile: Profile) -> Any:
+    return _value(profile.webhook) if is_set(profile.webhook.env) else None
 
 
 def _sources(profile: Profile) -> list[tuple[str, str, str | None, bool, bool]]:

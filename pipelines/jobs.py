@@ -104,7 +104,7 @@ def post_takedown() -> None:
 
 
 class Publication(dg.Config):
-    """The approval file (person, date, version), and which release; the newest unless told."""
+    """The approval file (`chillguard.approval`), and which release; the newest unless told."""
 
     approval: str
     version: str | None = None

@@ -3,13 +3,11 @@
 import os
 import shutil
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import pyarrow.parquet as pq
-import yaml
 
-from chillguard import card, publishing
+from chillguard import approval, card, publishing
 from resources.releases import SIDES, SUMS, Releases, checksums, write_files, write_jsonl
 from resources.state import write_parquet
 
@@ -47,34 +45,30 @@ class Publishing(dg.ConfigurableResource):
         write_files(self.releases.path(wanted, SIDES[0]).parent, kept)
         return target
 
-    def _approval(self, path: Path, version: str) -> publishing.Approval:
+    def _approval(self, path: Path, version: str) -> approval.Approval:
         try:
-            document: Any = yaml.safe_load(path.read_text("utf-8"))
-            return publishing.approval(document, version)
-        except (OSError, UnicodeDecodeError, yaml.YAMLError, publishing.ApprovalError) as error:
+            return approval.read(path, version, "publish")
+        except approval.NotApproved as error:
             reason = " ".join(str(error).split())
-            raise dg.Failure(
-                f"publish: approval file {path} does not allow it: {reason}; nothing was written"
-            ) from None
+            raise dg.Failure(f"publish: {reason}; nothing was written") from None
 
-    def _write(self, draft: Path, approved: publishing.Approval) -> None:
-        release = self.releases.path(approved.version, SIDES[0]).parent
+    def _write(self, draft: Path, approved: approval.Approval) -> None:
+        release = self.releases.path(approved.release, SIDES[0]).parent
         try:
             page = (release / card.PUBLIC_CARD).read_bytes()
         except FileNotFoundError:
             raise dg.Failure(
-                f"publish: release {approved.version} has no {card.PUBLIC_CARD}; materialize "
+                f"publish: release {approved.release} has no {card.PUBLIC_CARD}; materialize "
                 "dataset_card again; nothing was written"
             ) from None
         for side in SIDES:
-            table = publishing.published(pq.read_table(self.releases.path(approved.version, side)))
+            table = publishing.published(pq.read_table(self.releases.path(approved.release, side)))
             write_parquet(table, draft / f"{side}.parquet")
             write_jsonl(table, draft / f"{side}.jsonl")
         pictures = {path.name: path.read_bytes() for path in release.glob("*.png")}
-        approval = publishing.note(approved)
-        schema = publishing.described()
+        note, schema = publishing.note(approved), publishing.described()
         write_files(draft, {"README.md": page, "schema.json": schema, **pictures})
-        write_files(draft, {"approval.json": approval})
+        write_files(draft, {"approval.json": note})
         (draft / SUMS).write_text(checksums(draft), "utf-8")
 
     def _move(self, draft: Path, target: Path) -> Path:

@@ -2,7 +2,7 @@
 every sample of Train, which of it may enter training, and how the generator scores it.
 
 Every rewrite asked for is a row, kept or dropped with reason and evidence. None that equals or
-nearly equals a sample of Test is kept.
+nearly equals a sample of Test, or a prompt of a benchmark, is kept.
 """
 
 from collections import defaultdict
@@ -12,7 +12,17 @@ from typing import Any
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
-from chillguard import calls, cleaning, guards, identity, intake, labeling, refusals, schema
+from chillguard import (
+    calls,
+    cleaning,
+    decontamination,
+    guards,
+    identity,
+    intake,
+    labeling,
+    refusals,
+    schema,
+)
 from chillguard.taxonomy import Taxonomy
 from chillguard.training import tables
 from prompts import fingerprint, named, render
@@ -106,9 +116,16 @@ def generate(
 
 
 def gate(
-    rows: Sequence[Row], train: pa.Table, test: pa.Table, config: cleaning.CleaningConfig
+    rows: Sequence[Row],
+    train: pa.Table,
+    test: pa.Table,
+    benchmarks: pa.Table,
+    config: cleaning.CleaningConfig,
 ) -> None:
-    """Drop what cleaning drops, duplicates of Train included, and every near-copy of Test."""
+    """Drop what cleaning drops, duplicates of Train included, and near-copies of Test, benchmarks.
+
+    `benchmarks` is the `benchmark_prompts` table.
+    """
     made = {row["prompt_id"]: row for row in rows if row["drop_reason"] is None}
     both = schema.CANDIDATE_PROMPTS.build([*train.to_pylist(), *made.values()])
     cleaned = cleaning.clean(both, set(train["prompt_id"].to_pylist()), config)
@@ -120,10 +137,16 @@ def gate(
     for row, twin, score in cleaning.leaks(kept, test.to_pylist(), config):
         row["drop_reason"] = "leak"
         row["drop_evidence"] = f"twin={twin['prompt_id']} jaccard={score:.3f}"
+    left = [row for row in kept if row["drop_reason"] is None]
+    for row, benchmark, score in decontamination.overlaps(left, benchmarks, config):
+        row["drop_reason"] = "leak"
+        row["drop_evidence"] = decontamination.evidence(benchmark, score)
 
 
-def refuse_leaks(generated: pa.Table, test: pa.Table, config: cleaning.CleaningConfig) -> None:
-    """Raise `ValueError` if a kept row equals or nearly equals a sample of Test.
+def refuse_leaks(
+    generated: pa.Table, test: pa.Table, benchmarks: pa.Table, config: cleaning.CleaningConfig
+) -> None:
+    """Raise `ValueError` if a kept row equals or nearly equals a sample of Test or of a benchmark.
 
     The last look before training: the table may be older than the release that is trained on.
     """
@@ -132,6 +155,12 @@ def refuse_leaks(generated: pa.Table, test: pa.Table, config: cleaning.CleaningC
         raise ValueError(
             f"generated prompt {row['prompt_id']} is a near-copy of Test row {twin['prompt_id']} "
             f"(Jaccard {score:.3f}): materialize generated_prompts again for this release"
+        )
+    for row, benchmark, score in decontamination.overlaps(kept, benchmarks, config):
+        raise ValueError(
+            f"generated prompt {row['prompt_id']} is a near-copy of benchmark "
+            f"{benchmark['benchmark']}, row {benchmark['prompt_id']} (Jaccard {score:.3f}): "
+            "materialize generated_prompts again"
         )
 
 

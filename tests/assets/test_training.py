@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from assets import checks, training
-from chillguard import cleaning, release, taxonomy
+from chillguard import cleaning, release, schema, taxonomy
 from chillguard.settings import Settings
 from chillguard.training import tables
 from resources.launcher import Launcher, Machine
@@ -103,6 +103,7 @@ class World:
             launcher=NotingLauncher(),
         )
         self.put("taxonomy", taxonomy.rows(SMALL))
+        self.put("benchmark_prompts", schema.BENCHMARK_PROMPTS.build([]))
 
     def approve(self, **more):
         given = {"person": "Lin", "date": "2026-11-25", "release": VERSION, "purposes": ["train"]}
@@ -134,6 +135,7 @@ class World:
                     *checks.generation_checks(list(KEYS.values())),
                     *(checks.schema_check(key) for key in KEYS.values()),
                     dg.AssetSpec("taxonomy"),
+                    dg.AssetSpec("benchmark_prompts"),
                     dg.AssetSpec("dataset_card"),
                 ],
                 resources={

@@ -260,8 +260,10 @@ def test_every_template_is_in_the_code_version_of_an_asset():
     there = {
         str(path.relative_to(folder)).removesuffix(".jinja") for path in folder.rglob("*.jinja")
     }
-    # The version of the rewrites digests its template with the methods.
-    assert there == TEMPLATES.keys() | {"rewriting/rewrite"}
+    # The version of the rewrites digests its template with the methods; a trained model is of a
+    # job that digests the templates of training.
+    trained = {name for name in there if name.startswith("training/")}
+    assert there - trained == TEMPLATES.keys() | {"rewriting/rewrite"}
 
 
 def test_the_rewrites_have_another_code_version_once_their_template_is_edited(monkeypatch):

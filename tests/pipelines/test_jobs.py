@@ -118,7 +118,7 @@ def test_a_release_is_published_by_its_approval_only(tmp_path, version, publishe
     documents = {"public_card.md": b"card"}
     defs.resources["releases"].write("v1", sides, {}, documents)
     approval = tmp_path / "approval.yaml"
-    approval.write_text(f"person: A\ndate: 2026-11-25\nversion: {version}\n")
+    approval.write_text(f"person: A\ndate: 2026-11-25\nrelease: '{version}'\npurposes: [publish]\n")
     config = {"ops": {"publish_release": {"config": {"approval": str(approval)}}}}
     with dg.DagsterInstance.ephemeral() as instance:
         job = defs.resolve_job_def("publish")

@@ -35,7 +35,13 @@ def publishing(tmp_path, releases):
 @pytest.fixture
 def approval(tmp_path):
     def write(**changed):
-        fields = {"person": "A. Editor", "date": "2026-11-25", "version": VERSION, **changed}
+        fields = {
+            "person": "A. Editor",
+            "date": "2026-11-25",
+            "release": VERSION,
+            "purposes": ["publish"],
+            **changed,
+        }
         path = tmp_path / "approval.yaml"
         given = {name: value for name, value in fields.items() if value is not None}
         path.write_text(yaml.safe_dump(given), "utf-8")
@@ -69,11 +75,14 @@ def test_a_release_is_published_whole_and_without_barred_texts(publishing, appro
 @pytest.mark.parametrize(
     ("changed", "says"),
     [
-        ({"person": None}, "`person` is missing"),
-        ({"date": None}, "`date` is missing"),
-        ({"date": "tomorrow"}, "is no date"),
-        ({"version": None}, "`version` is missing"),
-        ({"version": "ffffffffffff"}, "it approves version ffffffffffff, not 0123456789ab"),
+        ({"person": None}, "person: Field required"),
+        ({"person": " "}, "person: String should have at least 1 character"),
+        ({"date": None}, "date: Field required"),
+        ({"date": "tomorrow"}, "date: Input should be a valid date"),
+        ({"release": None}, "release: Field required"),
+        ({"release": "ffffffffffff"}, "is about release ffffffffffff, not 0123456789ab"),
+        ({"purposes": ["train"]}, "allows train, not publish"),
+        ({"scope": "all"}, "scope: Extra inputs are not permitted"),
     ],
 )
 def test_without_a_fitting_approval_nothing_is_written(
@@ -92,14 +101,14 @@ def test_an_approval_file_that_is_none_is_told(publishing, tmp_path, content):
     path = tmp_path / "approval.yaml"
     if content is not None:
         path.write_text(content)
-    with pytest.raises(dg.Failure, match="does not allow it"):
+    with pytest.raises(dg.Failure, match=r"publish: .*approval file"):
         publishing.publish(str(path), None)
     assert not (tmp_path / "public").exists()
 
 
 def test_a_version_that_is_not_there_is_told(publishing, approval):
     with pytest.raises(dg.Failure, match="there is no release ffff; there are 0123456789ab"):
-        publishing.publish(approval(version="ffff"), "ffff")
+        publishing.publish(approval(release="ffff"), "ffff")
 
 
 def test_without_a_release_nothing_is_published(tmp_path, approval):

@@ -2,12 +2,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chillguard import calls, cleaning, guards, labeling
+from chillguard import calls, cleaning, decontamination, guards, labeling
 from chillguard.training import generation, tables
-from tests.chillguard.builders import SMALL, Ask, by_id, labeled, mixed, released
+from tests.chillguard.builders import SMALL, Ask, by_id, labeled, mixed, record, released
 
 CONFIG = generation.GenerationConfig()
 CLEANING = cleaning.CleaningConfig()
+NO_BENCHMARK = decontamination.benchmark_rows([])
 
 
 def _train(*keys, **columns):
@@ -87,7 +88,7 @@ def test_duplicates_of_train_and_of_one_another_go_and_name_their_twin():
     train = _train("a", "b")
     texts = {"a/0": mixed("b"), "a/1": mixed("x"), "a/2": mixed("x"), "b/0": mixed("x")}
     rows, _ = _generate(train, lambda r: texts.get(r.row_id, _fresh(r)))
-    generation.gate(rows, train, _test("无关的测试句子一条。"), CLEANING)
+    generation.gate(rows, train, _test("无关的测试句子一条。"), NO_BENCHMARK, CLEANING)
     found = {(row["parent_ids"][0], row["candidate"]): row for row in rows}
     assert found["a", 0]["drop_reason"] == "duplicate"
     assert found["a", 0]["drop_evidence"].startswith("twin=b ")
@@ -100,7 +101,7 @@ def test_copies_and_near_copies_of_test_go_as_leaks_with_twin_and_jaccard():
     train, copy, near = _train("a"), mixed("one", 14), mixed("two", 14)
     texts = {"a/0": copy, "a/1": near.replace("怎么样", "怎样"), "a/2": f"　{copy}！"}
     rows, _ = _generate(train, lambda r: texts.get(r.row_id, _fresh(r)))
-    generation.gate(rows, train, _test(copy, near), CLEANING)
+    generation.gate(rows, train, _test(copy, near), NO_BENCHMARK, CLEANING)
     found = {row["candidate"]: row for row in rows}
     assert found[0]["drop_reason"] == "leak"
     assert found[0]["drop_evidence"] == "twin=t0 jaccard=1.000"
@@ -108,6 +109,22 @@ def test_copies_and_near_copies_of_test_go_as_leaks_with_twin_and_jaccard():
     assert found[1]["drop_evidence"].startswith("twin=t1 jaccard=0.")
     assert found[2]["drop_reason"] in ("leak", "duplicate")
     assert found[3]["drop_reason"] is None
+
+
+def test_near_copies_of_a_benchmark_go_as_leaks_and_are_refused_at_the_last_moment():
+    train, near = _train("a"), mixed("two", 14)
+    benchmarks = decontamination.benchmark_rows([record(near, source="exam")])
+    texts = {"a/1": near.replace("怎么样", "怎样")}
+    rows, _ = _generate(train, lambda r: texts.get(r.row_id, _fresh(r)))
+    untouched = generation.table(rows)
+    generation.gate(rows, train, _test("无关的测试句子一条。"), benchmarks, CLEANING)
+    assert [row["candidate"] for row in rows if row["drop_reason"] == "leak"] == [1]
+    [gone] = [row for row in rows if row["drop_reason"]]
+    assert gone["drop_evidence"].startswith("benchmark=exam row=")
+    none = _test("无关的测试句子一条。")
+    generation.refuse_leaks(generation.table(rows), none, benchmarks, CLEANING)
+    with pytest.raises(ValueError, match="is a near-copy of benchmark exam, row "):
+        generation.refuse_leaks(untouched, none, benchmarks, CLEANING)
 
 
 @settings(max_examples=20, deadline=None)
@@ -121,13 +138,13 @@ def test_no_row_is_lost_and_none_that_is_kept_is_near_to_test(data):
         for n in range(CONFIG.per_seed)
     }
     rows, _ = _generate(train, lambda r: drawn[r.row_id])
-    generation.gate(rows, train, _test(*tests), CLEANING)
+    generation.gate(rows, train, _test(*tests), NO_BENCHMARK, CLEANING)
     table = generation.table(rows)
     assert generation.problems(table, train, CONFIG) == []
     assert all(row["drop_evidence"] for row in rows if row["drop_reason"])
     kept = [row for row in rows if row["drop_reason"] is None]
     assert cleaning.leaks(kept, _test(*tests).to_pylist(), CLEANING) == []
-    generation.refuse_leaks(table, _test(*tests), CLEANING)
+    generation.refuse_leaks(table, _test(*tests), NO_BENCHMARK, CLEANING)
 
 
 def test_a_table_that_is_older_than_the_release_is_refused_at_the_last_moment():
@@ -136,7 +153,7 @@ def test_a_table_that_is_older_than_the_release_is_refused_at_the_last_moment():
     table = generation.table(rows)
     kept = table.to_pylist()[0]
     with pytest.raises(ValueError, match=f"{kept['prompt_id']} is a near-copy of Test row t0"):
-        generation.refuse_leaks(table, _test(kept["text"]), CLEANING)
+        generation.refuse_leaks(table, _test(kept["text"]), NO_BENCHMARK, CLEANING)
 
 
 def test_missing_and_strange_rewrites_are_told():
