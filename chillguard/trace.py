@@ -19,7 +19,10 @@ _BIRTH = (
     "public_prompts",
     "real_prompts",
 )
-_LATER = ("candidate_prompts", "clean_prompts", "labeled_prompts", "release_drops")
+_LATER = (
+    *("candidate_prompts", "clean_prompts", "review_decisions", "labeled_prompts"),
+    *("review_queue", "release_drops"),
+)
 _SIDES = ("train_set", "test_set")
 _SHOWN = {
     "keyword": ("micro_category", "zh", "en", "provenance", "call_key"),
@@ -35,6 +38,8 @@ _SHOWN = {
         *("label", "micro_category", "decided_by", "votes", "n_valid_votes", "agreement"),
         "category_call_key",
     ),
+    "review_decisions": ("label", "micro_category", "reviewer", "decided_on", "standing"),
+    "review_queue": ("rank", "queue_reason", "vote_entropy", "p_unsafe"),
     "release_drops": ("split",),
     "train_set": ("split", "label", "micro_category"),
     "test_set": ("split", "label", "micro_category"),
@@ -135,11 +140,14 @@ class Walker:
 
 
 def _places(table: pa.Table, key: str) -> dict[str, int]:
-    """Row by id; of rows with one id (copies of a post) the kept one."""
+    """Row by id; of rows with one id (copies of a post, decisions) the one that counts."""
     found: dict[str, int] = {}
-    drops = table["drop_reason"].to_pylist() if "drop_reason" in table.column_names else []
+    counts: list[bool] = []
+    for name, value in (("drop_reason", None), ("standing", "applied")):
+        if name in table.column_names:
+            counts = [one == value for one in table[name].to_pylist()]
     for place, known in enumerate(table[key].to_pylist()):
-        if known not in found or (drops and drops[place] is None):
+        if known not in found or (counts and counts[place]):
             found[known] = place
     return found
 

@@ -156,6 +156,23 @@ def test_a_prompt_that_the_release_left_out_shows_why_and_has_no_side():
     assert not {"train_set", "test_set"} & {step.table for step in steps}
 
 
+def test_the_decision_that_counts_and_the_place_in_the_queue_are_shown():
+    decided = {"source": "d.csv", "prompt_id": "real", "label": "safe", "reviewer": "Lin"}
+    decisions = [
+        {**decided, "line": n, "decided_on": f"2026-11-0{n}", "standing": standing}
+        for n, standing in ((1, "superseded"), (2, "applied"), (3, "superseded"))
+    ]
+    queued = {"rank": 3, "queue_reason": "split", "vote_entropy": 1.0, "text": "x"}
+    queued |= {"prompt_id": "real", "text_hash": "h", "votes": []}
+    one = row("real", origin="real", label="safe", family_id="real")
+    stages = {stage: [one] for stage in ("real_prompts", *STAGES)}
+    steps = walk("real", **stages, review_decisions=decisions, review_queue=[queued])
+    names = [step.table for step in steps]
+    assert names[-4:] == ["clean_prompts", "review_decisions", "labeled_prompts", "review_queue"]
+    assert steps[-3].facts["decided_on"] == "2026-11-02"
+    assert steps[-1].facts == {"rank": 3, "queue_reason": "split", "vote_entropy": 1.0}
+
+
 def test_a_real_prompt_that_is_dropped_before_annotation_shows_its_reason():
     rows = [row("kept", origin="real"), row("gone", origin="real", **GONE)]
     steps = walk("gone", real_prompts=rows, annotated_prompts=rows[:1])

@@ -73,6 +73,7 @@ def desk(make_house, tmp_path_factory):
         public_prompts=[{**public, "columns": {"text": "prompt"}}],
         real_prompts=[real],
         settings={**SMALL, "keywords": {"target": 20}},
+        anchors=None,
     )
     with (
         pytest.MonkeyPatch.context() as patch,
