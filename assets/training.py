@@ -54,27 +54,30 @@ def lineage(
 
 def classifier(iteration: int, trainee: Trainee, *suffix: str) -> dg.AssetsDefinition:
     """The asset `iteration_<n>/classifier`, with the name behind it for further sizes."""
-    ins = {"generated": dg.AssetIn(_key(iteration, "generated_prompts"))} if iteration else {}
+    generated = {
+        "generated": dg.AssetIn(_key(iteration, "generated_prompts")),
+        "benchmarks": dg.AssetIn("benchmark_prompts"),
+    }
 
     @dg.asset(
         key=_key(iteration, "classifier", *suffix),
         group_name=GROUP,
-        ins={"benchmarks": dg.AssetIn("benchmark_prompts"), **ins},
+        ins=generated if iteration else {},
         deps=["dataset_card"],
         description="One row per checkpoint: a classifier trained from its base model on Train"
         + (" and the prompts generated in this iteration." if iteration else "."),
     )
     def trained_classifier(
         context: dg.AssetExecutionContext,
-        benchmarks: pa.Table,
         settings: dg.ResourceParam[Settings],
         training: Training,
-        **generated: pa.Table,
+        **more: pa.Table,
     ) -> dg.MaterializeResult[pa.Table]:
         approved, config = training.approved(), settings.training
-        for table in generated.values():
-            generation.refuse_leaks(table, approved.test, benchmarks, settings.cleaning)
-        files = stages.classifier(approved.train, generated.get("generated"), config.plan)
+        made = more.get("generated")
+        if made is not None:
+            generation.refuse_leaks(made, approved.test, more["benchmarks"], settings.cleaning)
+        files = stages.classifier(approved.train, made, config.plan)
         job = Job(trainee.name, trainee.model, "sft", config.sft, trainee.machine)
         found = training.train(context, job, files, approved.version)
         return _trained(tables.CLASSIFIER, found)

@@ -119,7 +119,7 @@ def make_loop(make_house, bases, engine_home):
         releases.write(VERSION, {"train": TRAIN, "test": TEST}, {}, {})
         given = {"person": "Lin", "date": "2026-11-25", "release": VERSION, "purposes": ["train"]}
         (house.home / "approval.yaml").write_text(yaml.safe_dump(given), "utf-8")
-        assert house.run("taxonomy").success
+        assert house.run("taxonomy", "benchmark_prompts").success
         return house
 
     return make
