@@ -144,14 +144,18 @@ class Finder:
     def _proposed(self, rows: range) -> list[list[int]]:
         """Per row of a block: earlier rows with a common bucket and a signature not far off."""
         here: dict[int, list[int]] = {}
+        members = self._members
         pairs: list[tuple[int, int]] = []
         for row in rows:
-            near: set[int] = set()
-            for number in self._buckets[row]:
-                near.update(self._members.get(number, ()))
-                before = here.setdefault(number, [])
-                near.update(before)
-                before.append(row)
+            numbers = self._buckets[row]
+            near = set[int]().union(*[members[n] for n in numbers if n in members])
+            for number in numbers:
+                before = here.get(number)
+                if before is None:
+                    here[number] = [row]
+                else:
+                    near.update(before)
+                    before.append(row)
             pairs += [(row, other) for other in sorted(near)]
         proposed: list[list[int]] = [[] for _ in rows]
         if pairs:
