@@ -109,15 +109,7 @@ class Ledger(dg.ConfigurableResource):
 
     def add(self, answered: Iterable[Call]) -> None:
         """Commit answered calls in one transaction; a key that is there already stays as it is."""
-        rows = [vars(call) for call in answered]
-        names = ("model", "revision", "fingerprint")
-        seen = {tuple(row[name] for name in names): row["answered_at"] for row in reversed(rows)}
-        with database.engine(self.url, TABLES).begin() as connection:
-            database.insert_new(connection, CALLS, rows)
-            for observed, at in seen.items():
-                if observed[-1] is not None:
-                    row = dict(zip(names, observed, strict=True)) | {"seen_at": at}
-                    database.insert_new(connection, FINGERPRINTS, [row])
+        self._insert(CALLS, [vars(call) for call in answered])
 
     def count(self) -> int:
         """Number of calls ever paid for."""
@@ -208,6 +200,11 @@ class Ledger(dg.ConfigurableResource):
         """Remember what a probe found."""
         row = {"endpoint": endpoint, "model": model, "binding": binding}
         self._insert(BINDINGS, [row])
+
+    def observe(self, model: str, revision: str, fingerprints: Iterable[str]) -> None:
+        """Remember fingerprints under which a declared model answers."""
+        declared = {"model": model, "revision": revision, "seen_at": _now()}
+        self._insert(FINGERPRINTS, [declared | {"fingerprint": one} for one in fingerprints])
 
     def fingerprints(self, model: str, revision: str) -> list[str]:
         """Fingerprints under which a declared model has ever answered, oldest first."""

@@ -49,6 +49,7 @@ class Stream(Generic[T]):
         self._expecting: dict[str, list[_Asked]] = {}
         self._queue: list[Item] = []
         self._quarantine: list[Quarantined] = []
+        self._fingerprints: set[str | None] = set()
         self.engine = Engine(
             endpoints, model.model, self._book, self._commit, model.attempts, model.give_up_after_s
         )
@@ -187,6 +188,11 @@ class Stream(Generic[T]):
 
     def _commit(self, answered: list[Answered]) -> None:
         self._ledger.add([self._call(one) for one in answered])
+        new = {one.reply.fingerprint for one in answered} - self._fingerprints
+        if new:
+            self._fingerprints |= new
+            model = self._model
+            self._ledger.observe(model.model, model.revision, sorted(filter(None, new)))
 
     def _call(self, answered: Answered) -> Call:
         reply, model = answered.reply, self._model

@@ -292,17 +292,10 @@ def test_two_processes_write_at_the_same_time_without_loss(ledger):
 
 
 def test_fingerprints_are_kept_by_model_and_revision_oldest_first(ledger):
-    moments = [dt.datetime(2026, 1, day, tzinfo=dt.UTC) for day in (1, 2, 3)]
-    first, second, third = moments
-    ledger.add([_call("a", fingerprint="new", answered_at=second)])
-    ledger.add(
-        [
-            _call("b", fingerprint="old", answered_at=first),
-            _call("c", fingerprint="new", answered_at=third),
-            _call("d", fingerprint=None),
-            _call("e", fingerprint="other", revision="2"),
-        ]
-    )
+    ledger.observe("m", "main", ["old"])
+    ledger.observe("m", "main", ["new", "old"])
+    ledger.observe("m", "2", ["other"])
+    ledger.observe("m", "main", [])
     assert ledger.fingerprints("m", "main") == ["old", "new"]
     assert ledger.fingerprints("m", "2") == ["other"]
     assert ledger.fingerprints("n", "main") == []
