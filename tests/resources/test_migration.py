@@ -35,6 +35,7 @@ def source(tmp_path):
     logprobs = [{"token": "安", "logprob": -0.1}]
     ledger.add([_call(f"{i:04}", row_id=f"row {i}") for i in range(1203)])
     ledger.add([_call("odd", "a\0b"), _call("seen", fingerprint="fp", logprobs=logprobs)])
+    ledger.observe("m", "main", ["fp"])
     ledger.take_down(["0007"], [])
     ledger.quarantine(
         [Quarantined("q", "a", "r", "m", "row", "why", 2, "x\0", quarantined_at=WHEN)]
