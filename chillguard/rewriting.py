@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field
 
 from chillguard import (
@@ -26,6 +25,7 @@ from chillguard import (
     taxonomy,
     transforms,
 )
+from chillguard.collected import Collected
 from chillguard.methods import Method, methods
 from chillguard.rewriting_calls import Job
 from prompts import fingerprint, named, render
@@ -97,7 +97,7 @@ def rewrite(
     Sources are gone through again for every size of a call, so that only what is in flight is held
     in memory.
     """
-    found, drawn = _Collected(), list[tuple[Method, ...]]()
+    found, drawn = Collected(schema.REWRITTEN_PROMPTS), list[tuple[Method, ...]]()
     for row in _rows_of(annotated):
         texts = draw(row, categories, config)
         for key, text in texts.items():
@@ -140,35 +140,6 @@ def requests(
             answer_schema=numbered.answer_schema(len(job.asked), config.layout, job.key),
             template=named(TEMPLATE),
         )
-
-
-class _Collected:
-    """Rows on their way into a table, as Arrow chunks: a tenth of their size as Python objects."""
-
-    def __init__(self) -> None:
-        self._rows: list[Row] = []
-        self._chunks: list[pa.Table] = []
-
-    def add(self, rows: Iterable[Row]) -> None:
-        """Take rows."""
-        self._rows += rows
-        if len(self._rows) >= _CHUNK:
-            self._flush()
-
-    def table(self) -> pa.Table:
-        """All rows, sorted by key; column by column, so that they are never held twice."""
-        self._flush()
-        table, self._chunks = pa.concat_tables(self._chunks), []
-        keys = [(name, "ascending") for name in schema.REWRITTEN_PROMPTS.key]
-        order, form, columns = pc.sort_indices(table, sort_keys=keys), table.schema, []
-        for name in form.names:
-            columns.append(table[name].take(order))
-            table = table.drop_columns([name])
-        return pa.Table.from_arrays(columns, schema=form)
-
-    def _flush(self) -> None:
-        self._chunks.append(schema.REWRITTEN_PROMPTS.build(self._rows))
-        self._rows = []
 
 
 def _noted(wanted: Iterable[Job], waiting: dict[str, Job]) -> Iterator[Job]:

@@ -41,7 +41,7 @@ def traditional(text: str) -> str:
 
 def homophones(text: str) -> str:
     """A third of the common characters as another of the same reading and tone; same length."""
-    others = {i: _others(c) for i, c in enumerate(text) if _others(c)}
+    others = {i: found for i, c in enumerate(text) if (found := _others(c))}
     drawn = _drawn(text, others)
     return "".join(
         others[i][_number(text, i) % len(others[i])] if i in drawn else c

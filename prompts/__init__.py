@@ -28,6 +28,7 @@ def _fenced(text: str) -> str:
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER),
+        auto_reload=False,
         undefined=jinja2.StrictUndefined,
         autoescape=lambda name: name is not None and name.endswith(".html.jinja"),
         trim_blocks=True,

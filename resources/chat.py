@@ -1,4 +1,4 @@
-"""The wire to one chat endpoint: OpenAI-compatible requests over httpx.
+"""The wire to one chat endpoint: OpenAI-compatible requests over aiohttp.
 
 Sends one request and reads one answer, and says what kind of failure there was. Who asks, what is
 stored and what is tried again is `resources.engine`.
@@ -14,14 +14,18 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-import httpx
-import httpx_aiohttp
+import aiohttp
+import yarl
 
 from chillguard import calls
-from resources.offline.app import app
+from resources.offline import app
 
 OFFLINE = "offline"
 Binding = Literal["structured_outputs", "response_format", "prompt"]
+# Status, body, Retry-After.
+Received = tuple[int, bytes, str | None]
+# Made once: `json.dumps` with options makes an encoder per call.
+_form = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _OVERLOAD = frozenset({429, 503})
 _PASSING = frozenset({408, 409, 425, 500, 502, 504})
 _FORBIDDEN = {
@@ -73,94 +77,92 @@ class Reply:
 
 
 class Wire:
-    """The way to one endpoint: an httpx transport, used without a client around it.
+    """The way to one endpoint: connections of aiohttp, without an HTTP client around them.
 
-    A client would merge URLs, headers, cookies and redirects per call, for twice the CPU; a chat
-    endpoint needs none of them. Url `offline` is the stand-in engine, in process.
+    httpx over the same connections takes twice the CPU per call (`docs/benchmarks.md`). Url
+    `offline` is the stand-in engine, in process. Used in one event loop.
     """
 
     def __init__(self, url: str, api_key: str | None, timeout_s: float, connections: int) -> None:
-        limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
-        self._transport: httpx.AsyncBaseTransport = (
-            httpx.ASGITransport(app=app)
-            if url == OFFLINE
-            else httpx_aiohttp.AiohttpTransport(limits=limits, trust_env=False)
-        )
-        base = httpx.URL("http://offline/v1" if url == OFFLINE else url)
-        if api_key and base.userinfo:
-            base = httpx.URL(str(base).replace(f"{base.userinfo.decode('ascii')}@", "", 1))
-        self._completions = base.copy_with(path=base.path.rstrip("/") + "/chat/completions")
-        self._metrics = base.copy_with(path="/metrics")
+        self._offline = url == OFFLINE
+        base = yarl.URL("http://offline/v1" if self._offline else url)
+        if api_key and base.user:
+            base = base.with_user(None)
+        path = base.path.rstrip("/") + "/chat/completions"
+        self._completions = base.with_path(path, keep_query=True)
+        self._metrics = base.with_path("/metrics")
         self._timeout_s = timeout_s
-        self._headers = {"host": base.netloc.decode("ascii"), "content-type": "application/json"}
+        self._connections = connections
+        self._headers = {"content-type": "application/json"}
         if api_key:
             self._headers["authorization"] = f"Bearer {api_key}"
+        self._session: aiohttp.ClientSession | None = None
 
-    async def complete(self, body: Mapping[str, Any]) -> tuple[int, str | None, bytes]:
-        """Status, Retry-After and body of a chat completion; raises a kind of `Failure`."""
-        content = json.dumps(body, separators=(",", ":")).encode("ascii")
-        request = self._request("POST", self._completions, self._timeout_s, content)
+    async def complete(self, body: Mapping[str, Any]) -> Received:
+        """Status, body and Retry-After of a chat completion; raises a kind of `Failure`."""
+        # A lone surrogate cannot be sent.
+        content = _form(body).encode("utf-8", "replace")
         try:
             async with asyncio.timeout(self._timeout_s):
-                response = await self._transport.handle_async_request(request)
-                received = await _received(response)
-        except httpx.ConnectTimeout:
-            # The transport reports every lost connection under this name.
-            raise Failed("connection lost") from None
-        except (httpx.TimeoutException, TimeoutError):
+                return await self._exchange("POST", self._completions, content)
+        except aiohttp.ConnectionTimeoutError:
+            raise Failed(f"no connection within {_CONNECT_WITHIN_S:g} s") from None
+        except TimeoutError:
             raise Overloaded(f"time-out after {self._timeout_s:g} s") from None
-        except httpx.TransportError as error:
-            raise Failed(type(error).__name__) from None
-        return response.status_code, response.headers.get("retry-after"), received
+        except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
+            raise Forbidden("no HTTP address; mend `url` of the role") from None
+        except aiohttp.ClientConnectorCertificateError:
+            raise Forbidden("its certificate is not accepted") from None
+        except aiohttp.ClientConnectorError:
+            raise Failed("no connection") from None
+        except (aiohttp.ClientError, OSError):
+            raise Failed("connection lost") from None
 
     async def queue_length(self) -> int | None:
         """Requests waiting in the engine, by its `/metrics`; None where there is no such page.
 
         Raises `Failed` when no answer comes.
         """
-        request = self._request("GET", self._metrics, _METRICS_WITHIN_S)
         try:
             async with asyncio.timeout(_METRICS_WITHIN_S):
-                response = await self._transport.handle_async_request(request)
-                text = (await _received(response)).decode("utf-8", "replace")
-        except (httpx.TransportError, TimeoutError):
+                status, page, _ = await self._exchange("GET", self._metrics)
+        except (aiohttp.ClientError, OSError):
             raise Failed("no metrics") from None
-        if response.status_code in _PASSING | _OVERLOAD:
+        if status in _PASSING | _OVERLOAD:
             raise Failed("no metrics for now")
-        lines = [line for line in text.splitlines() if line.startswith(_WAITING)]
+        lines = page.decode("utf-8", "replace").splitlines()
+        found = [line for line in lines if line.startswith(_WAITING)]
         try:
-            return int(sum(float(line.split()[-1]) for line in lines)) if lines else None
+            return int(sum(float(line.split()[-1]) for line in found)) if found else None
         except (ValueError, OverflowError):
             return None
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._transport.aclose()
+        if self._session:
+            await self._session.close()
 
-    def _request(
-        self, method: str, url: httpx.URL, timeout_s: float, content: bytes = b""
-    ) -> httpx.Request:
-        connect_s = min(_CONNECT_WITHIN_S, timeout_s)
-        timeout = {"connect": connect_s, "read": timeout_s, "write": timeout_s, "pool": None}
-        headers = {**self._headers, "content-length": str(len(content))}
-        stream = httpx.ByteStream(content)
-        return httpx.Request(
-            method, url, headers=headers, stream=stream, extensions={"timeout": timeout}
+    async def _exchange(self, method: str, url: yarl.URL, content: bytes = b"") -> Received:
+        if self._offline:
+            return *app.respond(url.path, content), None
+        session = self._session = self._session or self._opened()
+        headers = self._headers
+        async with session.request(
+            method, url, data=content or None, headers=headers, allow_redirects=False
+        ) as response:
+            received = b""
+            while part := await response.content.readany():
+                received += part
+                if len(received) > _MAX_BODY:
+                    raise Refused("an answer of more than 16 MiB")
+            return response.status, received, response.headers.get("retry-after")
+
+    def _opened(self) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self._connections),
+            timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=_CONNECT_WITHIN_S),
+            cookie_jar=aiohttp.DummyCookieJar(),
         )
-
-
-async def _received(response: httpx.Response) -> bytes:
-    received = b""
-    try:
-        async for part in response.aiter_bytes():
-            received += part
-            if len(received) > _MAX_BODY:
-                raise Refused("an answer of more than 16 MiB")
-    except httpx.DecodingError:
-        raise Failed("an answer that cannot be decoded") from None
-    finally:
-        await response.aclose()
-    return received
 
 
 def without_credentials(url: str) -> str:
@@ -174,7 +176,7 @@ def without_credentials(url: str) -> str:
 
 async def ask(wire: Wire, model: str, request: calls.ChatRequest, binding: Binding) -> Reply:
     """One answer; raises a kind of `Failure`."""
-    status, retry_after, body = await wire.complete(_body(model, request, binding))
+    status, body, retry_after = await wire.complete(_body(model, request, binding))
     if status in _OVERLOAD:
         raise Overloaded(f"HTTP {status}", retry_after_s(retry_after))
     if status in _PASSING:

@@ -62,7 +62,7 @@ class Engine:
     """Sends items to the endpoints of one model.
 
     `book` is told of each answer at once and says whether more may be sent; `commit` is called with
-    groups of answers before they are handed on.
+    groups of answers before they are handed on, at once when nothing else is on its way.
     `attempts` bounds failures per item; `give_up_after_s` is how long all endpoints may be down.
     """
 
@@ -192,9 +192,6 @@ class Engine:
         return min(_TICK_S, *ends) if ends and self._ready else _TICK_S
 
     def _pick(self, now: float) -> Endpoint | None:
-        if len(self._endpoints) == 1:
-            only = self._endpoints[0]
-            return only if only.has_room(now, self._binds) else None
         free = [e for e in self._endpoints if e.has_room(now, self._binds)]
         return min(free, key=lambda e: e.limiter.in_flight / e.limiter.limit, default=None)
 
@@ -262,6 +259,8 @@ class Engine:
         if not task.cancelled() and (error := task.exception()):
             self._failure = error
         self._pump()
+        if not self._tasks and self._uncommitted:
+            self._flush_now()
         if self._done or self._failure or not self.on_hand:
             self._wake.set()
 

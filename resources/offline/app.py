@@ -29,11 +29,16 @@ async def app(
         body += event.get("body", b"")
         if not event.get("more_body"):
             break
-    status, answer = _route(scope["path"], body)
-    payload = json.dumps(answer, ensure_ascii=False).encode("utf-8")
+    status, payload = respond(scope["path"], body)
     headers = [(b"content-type", b"application/json")]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": payload})
+
+
+def respond(path: str, body: bytes) -> tuple[int, bytes]:
+    """Status and body of the answer to a POST."""
+    status, answer = _route(path, body)
+    return status, json.dumps(answer, ensure_ascii=False).encode("utf-8")
 
 
 def answer(model: str, messages: list[dict[str, str]]) -> str | None:

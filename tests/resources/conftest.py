@@ -6,8 +6,9 @@ import httpx
 import pytest
 
 from chillguard import calls
-from resources import backpressure, chat
+from resources import backpressure
 from resources.ledger import Ledger
+from tests.resources.fake_endpoint import answer_by
 
 
 class Endpoint:
@@ -40,8 +41,7 @@ class Endpoint:
 @pytest.fixture
 def endpoint(monkeypatch):
     found = Endpoint()
-    transport = httpx.MockTransport(found)
-    monkeypatch.setattr(chat.httpx_aiohttp, "AiohttpTransport", lambda **_: transport)
+    answer_by(monkeypatch, found)
     monkeypatch.setattr(backpressure, "_BACKOFF_S", 0.0)
     return found
 

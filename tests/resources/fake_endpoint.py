@@ -1,6 +1,7 @@
 """A scripted chat endpoint on the loopback, for tests of what happens on the wire."""
 
 import asyncio
+import inspect
 import json
 import threading
 import time
@@ -10,9 +11,27 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
 from aiohttp import web
 
+from resources import chat
+
 Script = Callable[[str, int], Any]
+
+
+def answer_by(monkeypatch: Any, handler: Callable[[httpx.Request], Any]) -> None:
+    """Let every wire be answered by a function, which may be async, instead of over a network."""
+
+    async def exchange(
+        self: chat.Wire, method: str, url: Any, content: bytes = b""
+    ) -> tuple[int, bytes, str | None]:
+        request = httpx.Request(method, str(url), headers=self._headers, content=content)
+        response = handler(request)
+        if inspect.isawaitable(response):
+            response = await response
+        return response.status_code, response.content, response.headers.get("retry-after")
+
+    monkeypatch.setattr(chat.Wire, "_exchange", exchange)
 
 
 def completion(text: str = "safe", **choice: Any) -> dict[str, Any]:

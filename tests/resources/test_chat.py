@@ -3,12 +3,13 @@ import email.utils
 import socket
 import time
 
+import aiohttp
 import httpx
 import pytest
 
 from chillguard import calls
 from resources import chat
-from tests.resources.fake_endpoint import completion, serve
+from tests.resources.fake_endpoint import answer_by, completion, serve
 
 URL = "http://127.0.0.1:9/v1"
 SECRET = "sk-quite-secret"
@@ -214,12 +215,15 @@ def test_without_a_readable_retry_after_there_is_none(endpoint, one, headers):
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        (httpx.ConnectError, chat.Failed),
-        (httpx.ConnectTimeout, chat.Failed),
-        (httpx.ReadError, chat.Failed),
-        (httpx.RemoteProtocolError, chat.Failed),
-        (httpx.ReadTimeout, chat.Overloaded),
-        (httpx.PoolTimeout, chat.Overloaded),
+        (aiohttp.ConnectionTimeoutError, chat.Failed),
+        (aiohttp.ServerDisconnectedError, chat.Failed),
+        (aiohttp.ClientPayloadError, chat.Failed),
+        (aiohttp.ClientOSError, chat.Failed),
+        (ConnectionResetError, chat.Failed),
+        (aiohttp.InvalidUrlClientError, chat.Forbidden),
+        (aiohttp.NonHttpUrlClientError, chat.Forbidden),
+        (aiohttp.SocketTimeoutError, chat.Overloaded),
+        (TimeoutError, chat.Overloaded),
     ],
 )
 def test_a_transport_error_may_pass(endpoint, one, error, kind):
@@ -259,21 +263,35 @@ def test_what_is_no_chat_completion_may_pass_and_is_not_quoted(endpoint, one, co
     assert str(caught.value) == "HTTP 200, but not a chat completion"
 
 
-def test_an_answer_whose_encoding_is_broken_may_pass(endpoint, one):
-    # The body is read as a stream, so it is decoded only after the headers have been seen.
-    headers = {"content-encoding": "gzip"}
-    endpoint.reply = lambda n, body: httpx.Response(
-        200, headers=headers, stream=httpx.ByteStream(b"no gzip at all")
-    )
-    with pytest.raises(chat.Failed, match="cannot be decoded"):
-        _ask(one)
+def test_an_answer_whose_encoding_is_broken_may_pass(one):
+    broken = (200, {"content-encoding": "gzip"}, "no gzip at all")
+    with serve(lambda text, nth: broken) as server, pytest.raises(chat.Failed):
+        _ask(one, url=server.url)
 
 
-def test_an_endless_answer_is_cut_off(endpoint, one, monkeypatch):
+def test_an_endless_answer_is_cut_off(one, monkeypatch):
     monkeypatch.setattr(chat, "_MAX_BODY", 100)
-    endpoint.reply = lambda n, body: endpoint.completion("x" * 200)
-    with pytest.raises(chat.Refused, match="more than 16 MiB"):
-        _ask(one)
+    endless = completion("x" * 200)
+    with (
+        serve(lambda text, nth: endless) as server,
+        pytest.raises(chat.Refused, match="more than 16 MiB"),
+    ):
+        _ask(one, url=server.url)
+
+
+@pytest.mark.parametrize("url", ["localhost:8000/v1", "ftp://localhost/v1", "somewhere"])
+def test_an_address_that_is_no_http_url_is_told_at_once(one, url):
+    with pytest.raises(chat.Forbidden, match="mend `url` of the role"):
+        _ask(one, url=url)
+
+
+def test_user_and_password_of_a_url_are_sent_unless_there_is_a_key(one):
+    with serve(lambda text, nth: completion("yes")) as server:
+        url = server.url.replace("http://", "http://user:word@")
+        _ask(one, url=url)
+        _ask(one, url=url, api_key=SECRET)
+    sent = [headers["Authorization"] for headers in server.headers]
+    assert sent == [aiohttp.encode_basic_auth("user", "word"), f"Bearer {SECRET}"]
 
 
 def test_the_url_offline_is_the_stand_in_engine_in_process():
@@ -359,19 +377,19 @@ def test_the_queue_of_an_engine_is_read_from_its_metrics(monkeypatch, page, wait
         seen.append((request.method, str(request.url)))
         return httpx.Response(200, text=page)
 
-    transport = httpx.MockTransport(answer)
-    monkeypatch.setattr(chat.httpx_aiohttp, "AiohttpTransport", lambda **_: transport)
+    answer_by(monkeypatch, answer)
     assert _with_wire(lambda wire: wire.queue_length()) == waiting
     assert seen == [("GET", "http://127.0.0.1:9/metrics")]
 
 
-@pytest.mark.parametrize("error", [httpx.ReadTimeout, httpx.ConnectError, TimeoutError])
+@pytest.mark.parametrize(
+    "error", [aiohttp.SocketTimeoutError, aiohttp.ClientConnectionError, TimeoutError]
+)
 def test_no_answer_about_the_queue_is_not_an_engine_that_tells_nothing(monkeypatch, error):
     def fail(request):
         raise error("slow")
 
-    transport = httpx.MockTransport(fail)
-    monkeypatch.setattr(chat.httpx_aiohttp, "AiohttpTransport", lambda **_: transport)
+    answer_by(monkeypatch, fail)
     with pytest.raises(chat.Failed):
         _with_wire(lambda wire: wire.queue_length())
 

@@ -4,6 +4,7 @@ import sqlite3
 from dataclasses import replace
 from types import SimpleNamespace
 
+import aiohttp
 import dagster as dg
 import httpx
 import pytest
@@ -14,7 +15,7 @@ from resources.budget import Price
 from resources.llm import Asker, LanguageModels, ModelRole
 from resources.model_server import ModelServer
 from resources.progress import Progress
-from tests.resources.fake_endpoint import completion, serve
+from tests.resources.fake_endpoint import answer_by, completion, serve
 
 URL = "http://127.0.0.1:9/v1"
 SECRET = "sk-quite-secret"
@@ -218,8 +219,8 @@ def test_after_a_stop_only_what_was_not_answered_is_asked(endpoint, ask, request
         httpx.Response(500),
         httpx.Response(429),
         httpx.Response(200, text="<html></html>"),
-        httpx.ConnectError("gone"),
-        httpx.ReadTimeout("slow"),
+        aiohttp.ServerDisconnectedError(),
+        aiohttp.SocketTimeoutError("slow"),
     ],
     ids=lambda failure: str(getattr(failure, "status_code", type(failure).__name__)),
 )
@@ -380,8 +381,7 @@ def test_no_more_than_the_concurrency_is_under_way(monkeypatch, ask, requests, e
         under_way -= 1
         return endpoint.completion("yes")
 
-    transport = httpx.MockTransport(reply)
-    monkeypatch.setattr(chat.httpx_aiohttp, "AiohttpTransport", lambda **_: transport)
+    answer_by(monkeypatch, reply)
     list(ask(concurrency=3)("writer", requests(*"abcdefghij"), _text))
     assert most == 3
 
@@ -531,8 +531,7 @@ def metrics(endpoint, monkeypatch):
         finally:
             seen.over += 1
 
-    transport = httpx.MockTransport(answer)
-    monkeypatch.setattr(chat.httpx_aiohttp, "AiohttpTransport", lambda **_: transport)
+    answer_by(monkeypatch, answer)
     return seen
 
 
@@ -557,8 +556,8 @@ def test_a_metrics_page_that_hangs_holds_no_answer_back(metrics, ask, requests, 
     [
         (QUEUE, 2, 1),
         ("hang", 2, 24),
-        (httpx.ReadTimeout("slow"), 2, 24),
-        (httpx.ConnectError("gone"), 2, 24),
+        (aiohttp.SocketTimeoutError("slow"), 2, 24),
+        (aiohttp.ServerDisconnectedError(), 2, 24),
         ("another_metric 5\n", 1, 64),
         (httpx.Response(404), 1, 64),
     ],
