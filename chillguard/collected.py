@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,9 +16,10 @@ _CHUNK = 4096
 class Collected:
     """Takes rows of a table whose key is a hash, in any order.
 
-    They lie in temporary files apart by the first digit of their key: one of them at a time is read
-    back and sorted. The table that comes out is mapped from a file that has no name any more, so
-    that its pages are in memory only while somebody looks at them.
+    They lie in temporary files apart by the first digit of their key: one of these at a time is
+    read back and sorted. The table that comes out is mapped from a file, so that its pages are in
+    memory only while somebody looks at them. Used in a `with` block: at its end the files lose
+    their names, and the table lives on.
     """
 
     def __init__(self, form: Table) -> None:
@@ -26,6 +27,12 @@ class Collected:
         self._rows: list[Mapping[str, Any]] = []
         self._folder = tempfile.TemporaryDirectory(prefix="chillguard-")
         self._parts: dict[str, pa.RecordBatchStreamWriter] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._folder.cleanup()
 
     def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Take rows."""
@@ -38,13 +45,12 @@ class Collected:
         self._flush()
         keys = [(name, "ascending") for name in self._form.key]
         path = str(Path(self._folder.name, "sorted"))
-        with self._folder:
-            with pa.ipc.new_file(path, self._form.build([]).schema) as file:
-                for digit, part in sorted(self._parts.items()):
-                    part.close()
-                    with pa.OSFile(self._path(digit)) as stored:
-                        file.write_table(pa.ipc.open_stream(stored).read_all().sort_by(keys))
-            return pa.ipc.open_file(pa.memory_map(path)).read_all()
+        with pa.ipc.new_file(path, self._form.build([]).schema) as file:
+            for digit, part in sorted(self._parts.items()):
+                part.close()
+                with pa.OSFile(self._path(digit)) as stored:
+                    file.write_table(pa.ipc.open_stream(stored).read_all().sort_by(keys))
+        return pa.ipc.open_file(pa.memory_map(path)).read_all()
 
     def _flush(self) -> None:
         table, self._rows = self._form.build(self._rows), []

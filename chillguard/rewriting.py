@@ -7,7 +7,7 @@ macro category and language.
 
 import functools
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -97,13 +97,28 @@ def rewrite(
     Sources are gone through again for every size of a call, so that only what is in flight is held
     in memory.
     """
-    found, drawn = Collected(schema.REWRITTEN_PROMPTS), list[tuple[Method, ...]]()
-    for row in _rows_of(annotated):
-        texts = draw(row, categories, config)
-        for key, text in texts.items():
-            if text is not None:
-                found.add([_row(row, _by_id()[key], text, None)])
-        drawn.append(tuple(_by_id()[key] for key, text in texts.items() if text is None))
+    with Collected(schema.REWRITTEN_PROMPTS) as found:
+        drawn = list[tuple[Method, ...]]()
+        for row in _rows_of(annotated):
+            texts = draw(row, categories, config)
+            for key, text in texts.items():
+                if text is not None:
+                    found.add([_row(row, _by_id()[key], text, None)])
+            drawn.append(tuple(_by_id()[key] for key, text in texts.items() if text is None))
+        for rows in _asked(annotated, drawn, categories, config, guard, ask):
+            found.add(rows)
+        return found.table()
+
+
+def _asked(
+    annotated: pa.Table,
+    drawn: Sequence[tuple[Method, ...]],
+    categories: taxonomy.Taxonomy,
+    config: RewritingConfig,
+    guard: guards.GuardConfig,
+    ask: calls.Ask,
+) -> Iterator[Iterator[Row]]:
+    """The rows of each call."""
 
     def groups() -> Iterator[rewriting_calls.Group]:
         return rewriting_calls.groups(
@@ -116,8 +131,7 @@ def rewrite(
         jobs = _noted(rewriting_calls.jobs(annotated, wanted), waiting)
         asked = requests(jobs, categories, config)
         for outcome in ask("rewriter", asked, numbered.parser(size, config.layout, key), total):
-            found.add(_made(waiting.pop(outcome.row_id), outcome, categories, guard))
-    return found.table()
+            yield _made(waiting.pop(outcome.row_id), outcome, categories, guard)
 
 
 def requests(
