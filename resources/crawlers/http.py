@@ -40,6 +40,7 @@ _PAGE_TYPES = ("text/html", "application/xhtml+xml", "text/plain")
 class Limits(BaseModel):
     """How politely and how patiently a host is asked.
 
+    A crawl that is killed asks again for the pages that were under way: `concurrency` at most.
     `private_hosts` names `host:port` on private networks that may be asked, such as an own search
     instance; every other private address is refused, also behind a name or a redirect.
     """
@@ -47,7 +48,7 @@ class Limits(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     requests_per_minute: float = Field(30.0, gt=0)
-    concurrency: int = Field(2, gt=0)
+    concurrency: int = Field(1, gt=0)
     attempts: int = Field(4, gt=0)
     timeout_s: float = Field(30.0, gt=0)
     max_wait_s: float = Field(900.0, ge=0)

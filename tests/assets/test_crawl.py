@@ -1,6 +1,9 @@
+import json
+
 import pytest
 
 from assets import crawl
+from chillguard import screening
 from resources.crawlers.files import FilesCrawler
 
 POSTS, REJECTS = "crawled_posts/mine", "rejected_rows/crawled_posts/mine"
@@ -32,6 +35,17 @@ def test_personal_data_is_gone_before_the_first_write(bench, crawled):
     texts = bench.run(crawled)[POSTS]["text"].to_pylist()
     assert "周末在社区图书馆看书，电话 <PHONE> 可以预约" in texts
     assert not [text for text in texts if "138" in text or "139" in text]
+
+
+def test_what_was_kept_out_at_the_door_is_counted_by_source(bench, source):
+    stopped = "，".join(group[0] for group in screening.rules()[0].all_of)
+    lines = (*LINES, json.dumps({"text": f"周末在社区图书馆看到：{stopped}。"}))
+    bench.more["crawler_mine"] = FilesCrawler(source=source(*lines))
+    made = bench.run(crawl.crawled_posts("mine"))
+    shown = bench.metadata[POSTS]
+    assert "mine | <PHONE> | 2" in shown["personal_data_replaced"].split("\n")
+    assert shown["screened_by_source"].split("\n")[2:] == ["mine | 1"]
+    assert stopped not in str(made[POSTS].to_pylist())
 
 
 def test_posts_have_the_terms_of_their_source(bench, crawled):

@@ -9,8 +9,13 @@ import pytest
 import yaml
 
 from chillguard import calls, cleaning, release
+from chillguard.evaluation.predict import predict
 from chillguard.training import generation, pairs
+from chillguard.training.label_format import LabelFormat
 from resources.ledger import Call, Ledger
+from resources.llm import Asker, LanguageModels, ModelRole
+from resources.model_server import ModelServer
+from resources.progress import Progress
 from resources.releases import Releases
 from tests.chillguard.builders import labeled, released
 from tests.integration import tiny_generator
@@ -97,14 +102,15 @@ def g0(engine_home, bases, tmp_path_factory):
 def make_loop(make_house, bases, engine_home):
     """A house with a release, its approval, and the loop in its profile."""
 
-    def make(stem, url, **environment):
+    def make(stem, url, gpus=0, **environment):
+        classifier = {"name": "tiny", "model": str(bases / "classifier"), "machine": {"gpus": gpus}}
         house = make_house(
             stem,
             roles={"generator": {"model": JURORS[0], "url": url, "concurrency": 16}},
             settings={"training": SETTINGS},
             training={
                 "loop_size": "tiny",
-                "classifiers": [{"name": "tiny", "model": str(bases / "classifier")}],
+                "classifiers": [classifier],
                 "generator": {"model": str(bases / "base")},
                 "serve": {
                     "program": str(engine_home / "bin/vllm"),
@@ -177,6 +183,13 @@ def _stage(house, key, number=1):
 
 def _kept(house, key):
     return [row for row in house.rows(key) if row["drop_reason"] is None]
+
+
+def _shown(run, key):
+    """The metadata of an asset in a run."""
+    events = run.get_asset_materialization_events()
+    [event] = [e for e in events if e.asset_key.to_user_string() == key]
+    return event.materialization.metadata
 
 
 def test_every_iteration_leaves_its_artefacts(loop):
@@ -263,11 +276,7 @@ def test_the_second_iteration_is_written_by_the_trained_generator_and_scored_by_
 def test_metrics_and_loss_curve_are_in_the_metadata(loop):
     _, found, _, _ = loop
     for key in ("iteration_0/classifier", "iteration_2/generator"):
-        [event] = [
-            e for e in found.get_asset_materialization_events()
-            if e.asset_key.to_user_string() == key
-        ]  # fmt: skip
-        shown = event.materialization.metadata
+        shown = _shown(found, key)
         assert shown["metrics"].value["steps"] > 0
         assert "data:image/png;base64," in shown["loss_curve"].value
         assert re.match(r"stage \| ", shown["history"].value)
@@ -301,3 +310,41 @@ def test_a_trainer_that_is_killed_goes_on_and_comes_to_the_same_end(loop, make_l
     assert list((house.home / "training").rglob("checkpoint-*/complete.json"))
     assert house.run("iteration_0/classifier").success
     assert house.table("iteration_0/classifier").equals(whole.table("iteration_0/classifier"))
+
+
+def test_two_processes_under_torchrun_train_as_one(loop, make_loop):
+    # On a machine without GPUs torchrun's processes train on its cores, over gloo.
+    _, one, *_ = loop
+    house = make_loop("two", "http://127.0.0.1:1/v1", gpus=2)
+    two = house.run("iteration_0/classifier")
+    assert two.success
+    alone, together = (_shown(run, "iteration_0/classifier")["metrics"].value for run in (one, two))
+    assert together["steps"] == alone["steps"]
+    assert together["tokens"] == alone["tokens"]
+    assert together["loss"] == pytest.approx(alone["loss"], rel=1e-3)
+
+
+def test_an_exported_classifier_says_the_same_served_by_vllm_as_loaded(loop, engine_home):
+    house, *_ = loop
+    [row] = house.rows("iteration_0/classifier")
+    folder = str(house.home / "training" / row["folder"] / "model")
+    rows, form = [*TRAIN.to_pylist(), *TEST.to_pylist()], LabelFormat("binary")
+    models = LanguageModels(
+        roles=[ModelRole(role="juror", model="chillguard", urls=[])],
+        ledger=Ledger(url=f"sqlite:///{house.home / 'served.db'}"),
+        servers=[
+            ModelServer(
+                role="juror",
+                model=folder,
+                served_name="chillguard",
+                program=str(engine_home / "bin/vllm"),
+                arguments=ARGUMENTS,
+                environment=ENVIRONMENT,
+                ready_within_s=900,
+            )
+        ],
+    )
+    ask = Asker(models, "served", "run", Progress("served", print))
+    served = {o.row_id: o.value.label for o in ask("juror", form.requests(rows), form.parse)}
+    loaded = predict(folder, [r["text"] for r in rows], form, decoding="constrained")
+    assert served == {r["prompt_id"]: one.label for r, one in zip(rows, loaded, strict=True)}

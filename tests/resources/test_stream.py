@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 import sqlite3
+import threading
 import time
 from collections import Counter
 
@@ -69,6 +70,19 @@ def test_every_request_has_one_outcome_and_a_second_run_pays_nothing(tmp_path):
         assert endpoint.peak <= 16
         _, again = ask(made, requests(700))
         assert (endpoint.calls, again.paid, again.from_ledger) == (700, 0, 700)
+
+
+def test_the_last_answers_wait_for_no_others(tmp_path, monkeypatch):
+    monkeypatch.setattr(engine, "_COMMIT_WITHIN_S", 3600)
+    outcomes = []
+    with serve() as endpoint:
+        made = models(tmp_path, endpoint.url)
+        asking = threading.Thread(
+            target=lambda: outcomes.extend(ask(made, requests(3))[0]), daemon=True
+        )
+        asking.start()
+        asking.join(20)
+    assert len(outcomes) == 3
 
 
 def test_one_more_row_is_one_more_call(tmp_path):
