@@ -25,6 +25,7 @@ from pipelines import binding, parts
 from pipelines import profile as profiles
 from pipelines.hooks import watched
 from pipelines.jobs import JOBS
+from pipelines.jobs import training as training_job
 from pipelines.schedules import SCHEDULES
 from pipelines.sensors import sensors
 from resources.launcher import Machine
@@ -89,7 +90,7 @@ def build(profile: profiles.Profile, home: Path) -> dg.Definitions:
                 *asset_checks.generation_checks([key for asset in trained for key in asset.keys]),
             )
         ],
-        jobs=JOBS,
+        jobs=[*JOBS, training_job] if trained else JOBS,
         schedules=SCHEDULES,
         sensors=sensors(profile),
         resources=binding.resources(profile, home, jurors),

@@ -53,6 +53,11 @@ corpus_refresh = dg.define_asset_job(
     _CORPUS,
     description="New posts of all sources, and their vectors; asks no model role.",
 )
+training = dg.define_asset_job(
+    "training",
+    dg.AssetSelection.groups("training"),
+    description="Co-training on the release that the approval file names, in full.",
+)
 plan = dg.define_asset_job(
     "plan", _PLAN, description="What a refresh would ask and cost; pays for nothing."
 )

@@ -12,6 +12,7 @@ import dagster as dg
 
 import chillguard
 from chillguard.records import RowSource, SourceConfig
+from pipelines import jobs
 from pipelines.jobs import (
     benchmarks_refresh,
     prompts_refresh,
@@ -23,6 +24,7 @@ from pipelines.jobs import (
 from pipelines.profile import Profile
 from prompts import FOLDER as TEMPLATES
 from resources.files import content_digest, input_files
+from resources.training import Training
 
 _EVERY_S = 60
 _PACKAGED = Path(chillguard.__file__).parent / "data"
@@ -58,8 +60,23 @@ def watches(profile: Profile) -> tuple[Watch, ...]:
 
 
 def sensors(profile: Profile) -> list[dg.SensorDefinition]:
-    """A sensor per kind of input that the profile has."""
-    return [changed(watch) for watch in watches(profile) if watch.paths]
+    """A sensor per kind of input that the profile has, and the one that starts training."""
+    found = [changed(watch) for watch in watches(profile) if watch.paths]
+    return [*found, training_approved] if profile.training else found
+
+
+@dg.sensor(
+    job_name=jobs.training.name,
+    minimum_interval_seconds=_EVERY_S,
+    description="Starts `training` once for each release that the approval file allows it for.",
+)
+def training_approved(training: Training) -> dg.RunRequest | dg.SkipReason:
+    """A run for the approved version; the run key keeps it from being started twice."""
+    try:
+        version = training.version()
+    except dg.Failure as failure:
+        return dg.SkipReason(failure.description)
+    return dg.RunRequest(run_key=version, tags={"chillguard/release": version})
 
 
 def changed(watch: Watch) -> dg.SensorDefinition:

@@ -64,8 +64,8 @@ class Training(dg.ConfigurableResource):
     releases: dg.ResourceDependency[Releases]
     launcher: dg.ResourceDependency[Launcher]
 
-    def approved(self) -> Approved:
-        """The release that may be trained on; raises `dg.Failure` if there is none."""
+    def version(self) -> str:
+        """Version of the release that may be trained on; raises `dg.Failure` if there is none."""
         try:
             version = approval.read(Path(self.approval), None, "train").release
         except approval.NotApproved as error:
@@ -76,6 +76,11 @@ class Training(dg.ConfigurableResource):
                 f"approval file {self.approval} names release {version}, which does not exist "
                 f"(there are: {known}): materialize dataset_card, or approve another release"
             )
+        return version
+
+    def approved(self) -> Approved:
+        """The release that may be trained on; raises `dg.Failure` if there is none."""
+        version = self.version()
         sides = [pq.read_table(self.releases.path(version, side)) for side in ("train", "test")]
         return Approved(version, *sides)
 

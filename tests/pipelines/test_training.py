@@ -5,8 +5,12 @@ import pytest
 import yaml
 
 from chillguard.training import tables
-from pipelines import definitions
+from pipelines import definitions, sensors
 from pipelines import profile as profiles
+from resources.launcher import Launcher
+from resources.releases import Releases
+from resources.training import Training
+from tests.chillguard import builders
 
 SIZES = [
     {"name": "small", "model": "/m/s", "machine": {"gpus": 1, "image": "trainer:1"}},
@@ -96,3 +100,53 @@ def test_parts_of_the_profile_reach_the_resources(defs):
     assert server.program == "/opt/vllm"
     revisions = {role.role: role.revision for role in served.roles}
     assert (revisions["generator"], revisions["scorer"]) == ("trained-abcdefabcdef", "r1")
+
+
+def _tick(folder, approved, versions):
+    """What the sensor asks for, given the approval file's content and the releases there are."""
+    if approved is not None:
+        (folder / "approval.yaml").write_text(yaml.safe_dump(approved), "utf-8")
+    releases = Releases(folder=str(folder / "release"))
+    for version in versions:
+        empty = {side: builders.released(side, []) for side in ("train", "test")}
+        releases.write(version, empty, {}, {})
+    training = Training(
+        folder=str(folder), approval=str(folder / "approval.yaml"), releases=releases,
+        launcher=Launcher(),
+    )  # fmt: skip
+    with dg.build_sensor_context(resources={"training": training}) as context:
+        return sensors.training_approved(context)
+
+
+APPROVED = {"person": "Lin", "date": "2026-11-25", "release": "abc", "purposes": ["train"]}
+
+
+def test_training_starts_once_for_each_release_that_is_approved(tmp_path):
+    request = _tick(tmp_path, APPROVED, ["abc"])
+    assert (request.run_key, request.tags["chillguard/release"]) == ("abc", "abc")
+    again = _tick(tmp_path, APPROVED | {"release": "def"}, ["def"])
+    assert again.run_key == "def"
+
+
+@pytest.mark.parametrize(
+    ("approved", "told"),
+    [
+        (None, "there is no approval file"),
+        (APPROVED | {"purposes": ["publish"]}, "allows publish, not train"),
+        (APPROVED | {"release": "gone"}, "names release gone, which does not exist"),
+    ],
+)
+def test_without_the_approval_of_a_release_nothing_starts_and_the_reason_is_told(
+    tmp_path, approved, told
+):
+    skipped = _tick(tmp_path, approved, ["abc"])
+    assert told in skipped.skip_message
+
+
+def test_sensor_and_job_are_where_the_profile_trains_and_nowhere_else(defs, tmp_path):
+    assert "training_approved" in {sensor.name for sensor in defs.sensors}
+    selected = defs.resolve_job_def("training").asset_layer.selected_asset_keys
+    assert {key.to_user_string() for key in selected} == set(_training(defs))
+    bare = definitions.build(profiles.load("offline"), tmp_path)
+    assert "training_approved" not in {sensor.name for sensor in bare.sensors}
+    assert "training" not in {job.name for job in bare.jobs}
