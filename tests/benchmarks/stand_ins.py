@@ -24,9 +24,9 @@ DELAY_S = 0.02
 class StandIns(Server):
     """The endpoint of a drill."""
 
-    def __init__(self) -> None:
+    def __init__(self, delay_s: float = DELAY_S) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, __file__],
+            [sys.executable, __file__, str(delay_s)],
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -48,8 +48,9 @@ class StandIns(Server):
 class Counting:
     """The stand-in application, counting what it is asked."""
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: Any, delay_s: float) -> None:
         self._app = app
+        self._delay_s = delay_s
         self._asked: Counter[bytes] = Counter()
         self._in_flight = 0
 
@@ -74,7 +75,7 @@ class Counting:
             # What its sender could not finish was not asked.
             if event["type"] == "http.request" and not event.get("more_body"):
                 self._asked[body.digest()] += 1
-                await asyncio.sleep(DELAY_S)
+                await asyncio.sleep(self._delay_s)
             return event
 
         self._in_flight += 1
@@ -94,7 +95,7 @@ def main() -> None:
     sys.stdout.write(f"{listening.getsockname()[1]}\n")
     sys.stdout.flush()
     threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
-    config = uvicorn.Config(Counting(app), lifespan="off", log_level="critical")
+    config = uvicorn.Config(Counting(app, float(sys.argv[1])), lifespan="off", log_level="critical")
     uvicorn.Server(config).run(sockets=[listening])
 
 
