@@ -5,7 +5,7 @@ the manifest of what the index must hold.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import pyarrow as pa
@@ -61,12 +61,21 @@ def points(index: pa.Table) -> dict[str, str]:
     return dict(zip(kept["point_id"].to_pylist(), kept["post_id"].to_pylist(), strict=True))
 
 
-def by_length(index: pa.Table, points: Collection[str]) -> pa.Table:
-    """The rows of these points, texts of like length beside one another."""
-    wanted = pa.array(sorted(points), pa.string())
-    rows = index.filter(pc.is_in(index["point_id"], wanted)).select(_EMBEDDED)
+def due(index: pa.Table, there: pa.Array) -> tuple[pa.Table, list[str]]:
+    """What brings a vector store with the points `there` up to the index: rows to add, ids to drop.
+
+    Texts of like length stand beside one another.
+    """
+    keep = index["retrievable"]
+    lacks = pc.and_(keep, pc.invert(pc.is_in(index["point_id"], there)))
+    rows = index.select(_EMBEDDED).filter(lacks)
+    drop: list[str] = []
+    # Where all that is there is wanted, nothing is to drop: half of the work on a large index.
+    if len(there) > (pc.sum(keep).as_py() or 0) - rows.num_rows:
+        wanted = index["point_id"].filter(keep)
+        drop = there.filter(pc.invert(pc.is_in(there, wanted))).to_pylist()
     rows = rows.append_column("length", pc.utf8_length(rows["text"]))
-    return rows.sort_by([("length", "ascending"), ("point_id", "ascending")])
+    return rows.sort_by([("length", "ascending"), ("point_id", "ascending")]), drop
 
 
 def payload(row: Row) -> Row:

@@ -5,6 +5,7 @@ queries are answered by going through all points sooner than an index is built (
 docs/benchmarks.md).
 """
 
+import binascii
 import functools
 import json
 import shutil
@@ -15,12 +16,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import dagster as dg
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from chillguard.embedding import PostFilter
 from resources.vector_store import (
     DENSE,
     HYBRID_DEPTH,
-    PAYLOAD,
     SPARSE,
     Collection,
     Scored,
@@ -33,6 +36,7 @@ from resources.vector_store import (
 )
 
 _BATCH = 2048
+_ID_BYTES, _ID_CHARS = 16, 32
 _SCROLL = 50_000
 _QUERIES = 32
 _RRF_K = 2  # the engine's own default
@@ -90,9 +94,6 @@ class EdgeStore(VectorStore):
                 f"vector store {path} cannot be opened ({error}): another run may hold it; if it "
                 "is damaged, delete the folder and materialize asset post_index again"
             ) from None
-        for field in PAYLOAD:
-            keyword = edge.PayloadSchemaType.Keyword
-            shard.update(edge.UpdateOperation.create_field_index(field, keyword))
         return shard
 
     def _config(self, dimension: int, sparse: bool) -> Any:
@@ -120,23 +121,29 @@ class Listing:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def read(self, count: int) -> set[str] | None:
+    def read(self, count: int) -> pa.Array | None:
         """The ids; None where no file lists that many."""
         try:
-            written = self._path.read_bytes().hex()
+            written = self._path.read_bytes()
         except FileNotFoundError:
             return None
-        found = {written[i : i + 32] for i in range(0, len(written), 32)}
-        return found if len(found) == count else None
+        if len(written) != _ID_BYTES * count:
+            return None
+        ends = np.arange(0, _ID_CHARS * count + 1, _ID_CHARS, dtype=np.int32)
+        characters = binascii.hexlify(written)
+        return pa.StringArray.from_buffers(count, pa.py_buffer(ends), pa.py_buffer(characters))
 
     def drop(self) -> None:
         """Forget the file: the shard is about to change."""
         self._path.unlink(missing_ok=True)
 
-    def write(self, ids: Iterable[str]) -> None:
-        """List the ids."""
+    def write(self, parts: Iterable[pa.Array]) -> None:
+        """List the ids; with one that stands twice the file lists too many, and is not believed."""
         draft = self._path.with_suffix(".draft")
-        draft.write_bytes(bytes.fromhex("".join(ids)))
+        with draft.open("wb") as file:
+            for ids in parts:
+                characters = memoryview(ids.buffers()[2] or b"")[: _ID_CHARS * len(ids)]
+                file.write(binascii.unhexlify(characters))
         draft.replace(self._path)
 
 
@@ -148,39 +155,41 @@ class EdgeCollection(Collection):
         self._listing = listing
         self._exact = exact
         self._ef = ef
-        self._known: set[str] | None = None
+        # Parts, so that adding to them costs nothing; they may name a point twice.
+        self._known: list[pa.Array] | None = None
         self._flushed_at = time.monotonic()
         self.has_grown = False
 
-    def ids(self) -> set[str]:
-        """Ids of all points."""
+    def ids(self) -> pa.Array:
+        """Ids of all points, as strings in any order."""
         import qdrant_edge as edge
 
         if self._known is None:
             count = self._shard.count(edge.CountRequest(exact=True))
-            self._known = self._listing.read(count)
-        if self._known is None:
-            self._known = self._scrolled()
-        return set(self._known)
+            listed = self._listing.read(count)
+            self._known = [self._scrolled() if listed is None else listed]
+        if len(self._known) > 1:
+            self._known = [pa.concat_arrays(self._known).unique()]
+        return self._known[0]
 
     def remember(self) -> None:
         """Write the ids down for the next opener, if they are known."""
         if self._known is not None:
             self._listing.write(self._known)
 
-    def _scrolled(self) -> set[str]:
+    def _scrolled(self) -> pa.Array:
         import qdrant_edge as edge
 
-        found: set[str] = set()
+        found: list[str] = []
         offset = None
         while True:
             request = edge.ScrollRequest(
                 offset=offset, limit=_SCROLL, with_payload=False, with_vector=False
             )
             records, offset = self._shard.scroll(request)
-            found.update(record.id.hex for record in records)
+            found += [record.id.hex for record in records]
             if offset is None:
-                return found
+                return pa.array(found, pa.string())
 
     def upsert(
         self, ids: Sequence[str], vectors: Vectors, payloads: Sequence[Mapping[str, Any]]
@@ -197,7 +206,7 @@ class EdgeCollection(Collection):
             ]
             self._shard.update(edge.UpdateOperation.upsert_points(points))
         if self._known is not None:
-            self._known.update(ids)
+            self._known.append(pa.array(ids, pa.string()))
         if time.monotonic() - self._flushed_at > _FLUSH_EVERY_S:
             self._shard.flush()
             self._flushed_at = time.monotonic()
@@ -211,12 +220,19 @@ class EdgeCollection(Collection):
             self._listing.drop()
             self._shard.update(edge.UpdateOperation.delete_points(gone))
             if self._known is not None:
-                self._known.difference_update(gone)
+                there = self.ids()
+                self._known = [
+                    there.filter(pc.invert(pc.is_in(there, pa.array(gone, pa.string()))))
+                ]
 
     def nearest(self, vectors: Vectors, k: int, where: PostFilter) -> list[list[str]]:
         """Ids of the k nearest points per vector, by (similarity, id)."""
         import qdrant_edge as edge
 
+        for field in conditions(where):
+            # Made by the first filter that needs it, in seconds: each makes opening slower.
+            keyword = edge.PayloadSchemaType.Keyword
+            self._shard.update(edge.UpdateOperation.create_field_index(field, keyword))
         found: list[list[str]] = []
         for start in range(0, len(vectors), _QUERIES):
             numbers = range(start, min(start + _QUERIES, len(vectors)))

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any, Literal, TypeVar
 
 import dagster as dg
+import pyarrow as pa
 from pydantic import PrivateAttr
 
 from chillguard.embedding import PostFilter
@@ -133,9 +134,9 @@ class QdrantPoints(Collection):
         self._store = store
         self._where = where
 
-    def ids(self) -> set[str]:
-        """Ids of all points."""
-        found: set[str] = set()
+    def ids(self) -> pa.Array:
+        """Ids of all points, as strings in any order."""
+        found: list[str] = []
         offset: Any = None
         while True:
             scroll = functools.partial(
@@ -147,9 +148,9 @@ class QdrantPoints(Collection):
                 with_vectors=False,
             )
             records, offset = self._try(scroll)
-            found.update(_hex(record.id) for record in records)
+            found += [_hex(record.id) for record in records]
             if offset is None:
-                return found
+                return pa.array(found, pa.string())
 
     def upsert(
         self, ids: Sequence[str], vectors: Vectors, payloads: Sequence[Mapping[str, Any]]

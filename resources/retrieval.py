@@ -26,14 +26,11 @@ class Retrieval(dg.ConfigurableResource):
         run is killed need not be embedded again.
         """
         embedder = self.embedder
-        wanted = embedding.points(manifest)
         with self.vector_store.open(
             embedder.identity, embedder.dimension, embedder.sparse
         ) as collection:
-            there = collection.ids()
-            gone = there - wanted.keys()
+            missing, gone = embedding.due(manifest, collection.ids())
             collection.delete(gone)
-            missing = embedding.by_length(manifest, wanted.keys() - there)
             pace = Pace("post_index", "posts embedded", missing.num_rows, tell)
             for chunk in missing.to_batches(_CHUNK):
                 rows = chunk.to_pylist()

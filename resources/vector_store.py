@@ -14,6 +14,7 @@ from typing import Any
 import dagster as dg
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from chillguard.embedding import PostFilter
 
@@ -43,8 +44,8 @@ class Collection(ABC):
     """An open collection; an id is 32 hex digits."""
 
     @abstractmethod
-    def ids(self) -> set[str]:
-        """Ids of all points."""
+    def ids(self) -> pa.Array:
+        """Ids of all points, as strings in any order."""
 
     @abstractmethod
     def upsert(

@@ -29,7 +29,7 @@ def _run(bench, *sources):
 def _stored(bench):
     embedder = HashedEmbedder()
     with bench.store.open(embedder.identity, embedder.dimension) as collection:
-        return collection.ids()
+        return set(collection.ids().to_pylist())
 
 
 def _points(table):

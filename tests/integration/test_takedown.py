@@ -56,7 +56,7 @@ def _look(house, report=None):
     retrieval = build(house.profile, house.home).resources["retrieval"]
     embedder = retrieval.embedder
     with retrieval.vector_store.open(embedder.identity, embedder.dimension, False) as collection:
-        points = collection.ids()
+        points = set(collection.ids().to_pylist())
     with sqlite3.connect(house.home / "ledger.db") as connection:
         columns = "key, row_id, answer, taken_down_at"
         answers = {key: row for key, *row in connection.execute(f"SELECT {columns} FROM calls")}

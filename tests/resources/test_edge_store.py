@@ -43,10 +43,10 @@ def test_a_folder_whose_making_was_cut_off_is_made_anew(store, tmp_path):
     (shard / "edge_config.json").write_text("half")
     ids, vectors = _points(2)
     with store.open("m", DIMENSION) as collection:
-        assert collection.ids() == set()
+        assert set(collection.ids().to_pylist()) == set()
         collection.upsert(ids, vectors, [FREE] * 2)
     with store.open("m", DIMENSION) as collection:
-        assert collection.ids() == set(ids)
+        assert set(collection.ids().to_pylist()) == set(ids)
 
 
 def test_a_damaged_folder_is_named_with_the_mend(store, tmp_path):
@@ -78,17 +78,17 @@ def test_ids_are_read_from_the_list_of_a_clean_close_and_not_asked_of_the_engine
 ):
     there = _put(store, 0, 5)
     with store.open("m", DIMENSION) as collection:
-        assert collection.ids() == there
+        assert set(collection.ids().to_pylist()) == there
     monkeypatch.setattr(edge_store.EdgeCollection, "_scrolled", lambda self: pytest.fail("asked"))
     with store.open("m", DIMENSION) as collection:
-        assert collection.ids() == there
+        assert set(collection.ids().to_pylist()) == there
         gone = sorted(there)[:2]
         collection.delete(gone)
         more, vectors = _points(7)
         collection.upsert(more[5:], Vectors(vectors.dense[5:]), [FREE] * 2)
-        assert collection.ids() == (there - set(gone)) | set(more[5:])
+        assert set(collection.ids().to_pylist()) == (there - set(gone)) | set(more[5:])
     with store.open("m", DIMENSION) as collection:
-        assert collection.ids() == (there - set(gone)) | set(more[5:])
+        assert set(collection.ids().to_pylist()) == (there - set(gone)) | set(more[5:])
 
 
 @pytest.mark.parametrize("change", ["upsert", "delete"])
@@ -111,7 +111,7 @@ def test_a_list_is_gone_with_the_first_change_and_true_again_after_a_kill(store,
     assert not listing.exists()
     with store.open("m", DIMENSION) as collection:
         wanted = there - {more[0]} if change == "delete" else there | {more[5]}
-        assert collection.ids() == wanted
+        assert set(collection.ids().to_pylist()) == wanted
 
 
 @pytest.mark.parametrize("content", [b"", b"x" * 16, b"x" * 79])
@@ -119,7 +119,7 @@ def test_a_list_of_another_length_is_not_believed(store, content):
     there = _put(store, 0, 5)
     (Path(store.folder) / "ids").write_bytes(content)
     with store.open("m", DIMENSION) as collection:
-        assert collection.ids() == there
+        assert set(collection.ids().to_pylist()) == there
 
 
 FILL = """
@@ -150,7 +150,7 @@ def test_after_a_kill_every_point_that_is_listed_has_its_own_vector(store):
                 break
     assert process.wait() == -signal.SIGKILL
     with store.open("m", DIMENSION) as collection:
-        there = sorted(collection.ids())
+        there = sorted(collection.ids().to_pylist())
         assert 0 < len(there) <= 40_000
         for start in sorted({int(key, 16) // 100 * 100 for key in there})[:20]:
             vectors = np.random.default_rng(start).normal(size=(100, 16)).astype(np.float32)
@@ -172,7 +172,7 @@ def test_search_by_an_index_or_of_smaller_vectors_finds_nearly_the_same(tmp_path
         with store.open("m", DIMENSION) as collection:
             collection.upsert(ids, vectors, [FREE] * len(ids))
         with store.open("m", DIMENSION) as collection:
-            assert collection.ids() == set(ids)
+            assert set(collection.ids().to_pylist()) == set(ids)
             nearest.append(collection.nearest(queries, 10, ALL))
     plain, other = nearest
     shared = [len({*one} & {*two}) for one, two in zip(plain, other, strict=True)]

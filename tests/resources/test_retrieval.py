@@ -60,7 +60,7 @@ def _of_two_sources(texts, other):
 
 def _stored(made):
     with made.vector_store.open("offline-hashed-ngrams@1", 256, False) as collection:
-        return collection.ids()
+        return set(collection.ids().to_pylist())
 
 
 def _points(index):

@@ -118,7 +118,7 @@ def test_the_point_of_the_post_goes_and_the_others_stay(house, crawled, put):
     assert house.remove("7")["points"] == 1
     store = house.retrieval.vector_store
     with store.open("offline-hashed-ngrams@1", 256, False) as collection:
-        left = collection.ids()
+        left = set(collection.ids().to_pylist())
     [kept] = [row for row in index.to_pylist() if row["post_id"] == "p2"]
     assert left == {kept["point_id"]}
     assert house.tables.read("post_index")["post_id"].to_pylist() == ["p2"]
