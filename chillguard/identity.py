@@ -7,9 +7,10 @@ recomputed, whatever happens to the text later. Nothing here knows a stage.
 import hashlib
 import heapq
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 _ID_DIGITS = 32
+_ORDER_BYTES = 16
 # Made once: `json.dumps` with options makes an encoder per call.
 _form = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -36,7 +37,19 @@ def prompt_id(origin: str, parents: Sequence[str], method: str, repeat: int, tex
 
 def hash_order(*parts: str) -> bytes:
     """Sort key that is uniform in its parts and independent of every other row."""
-    return hashlib.blake2b("\x00".join(parts).encode("utf-8"), digest_size=16).digest()
+    return hashlib.blake2b("\x00".join(parts).encode("utf-8"), digest_size=_ORDER_BYTES).digest()
+
+
+def ordering(drawer: str) -> Callable[[str], bytes]:
+    """`hash_order` of the drawer and one more part; the drawer is hashed once for all of them."""
+    begun = hashlib.blake2b(f"{drawer}\x00".encode(), digest_size=_ORDER_BYTES)
+
+    def order(part: str) -> bytes:
+        whole = begun.copy()
+        whole.update(part.encode())
+        return whole.digest()
+
+    return order
 
 
 def rendezvous(drawer: str, candidates: Iterable[str], k: int) -> list[str]:
@@ -44,4 +57,5 @@ def rendezvous(drawer: str, candidates: Iterable[str], k: int) -> list[str]:
 
     A candidate that comes or goes changes only the draws that it wins or loses.
     """
-    return heapq.nsmallest(k, set(candidates), key=lambda one: (hash_order(drawer, one), one))
+    order = ordering(drawer)
+    return heapq.nsmallest(k, set(candidates), key=lambda one: (order(one), one))

@@ -166,7 +166,8 @@ def _parted(text: str, mark: Callable[[int], str]) -> str:
 def _drawn(text: str, places: Collection[int], share: int = _SHARE) -> set[int]:
     """One place in `share` by hash, rounded up: none only where there is no place."""
     wanted = math.ceil(len(places) / share)
-    return set(heapq.nsmallest(wanted, places, key=lambda i: _number(text, -1 - i)))
+    order = identity.ordering(text)
+    return set(heapq.nsmallest(wanted, places, key=lambda i: order(str(-1 - i))[:4]))
 
 
 def _number(text: str, i: int) -> int:
@@ -251,6 +252,7 @@ def _any_of(words: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile("|".join(map(re.escape, sorted(words, key=len, reverse=True))))
 
 
+@functools.lru_cache(maxsize=8192)
 def _others(character: str) -> list[str]:
     return [c for c in _same_reading().get(character, ()) if c != character]
 
