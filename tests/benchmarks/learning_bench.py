@@ -119,11 +119,14 @@ def _profile(base: str, given: argparse.Namespace) -> dict[str, Any]:
     executor = {"environment": {"OMP_NUM_THREADS": str(given.threads)}}
     return {
         "extends": "offline",
+        # The classifier of iteration 0 needs none, the profile does.
+        "roles": {"generator": {"model": "none", "url": "http://127.0.0.1:1/v1"}},
         "settings": {"training": {"sft": sft}},
         "training": {
             "loop_size": "small",
             "classifiers": [{"name": "small", "model": base}],
             "generator": {"model": base},
+            "serve": {},
             "executor": executor,
         },
     }
