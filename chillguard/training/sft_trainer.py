@@ -1,4 +1,7 @@
-"""SFT whose batches hold rows of like length: without packing, half of a batch is padding else."""
+"""SFT whose batches hold rows of like length: without packing, half of a batch is padding else.
+
+On a CPU only the places of answers are scored, a tenth of a batch.
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -6,6 +9,8 @@ from typing import Any
 import torch
 from transformers.trainer_pt_utils import get_length_grouped_indices
 from trl import SFTTrainer
+
+_IGNORED = -100
 
 
 class LengthGroupedSampler(torch.utils.data.Sampler):  # type: ignore[misc]
@@ -32,7 +37,42 @@ class LengthGroupedSampler(torch.utils.data.Sampler):  # type: ignore[misc]
 
 
 class GroupedSFTTrainer(SFTTrainer):  # type: ignore[misc]
-    """`SFTTrainer` with batches of rows of like length."""
+    """`SFTTrainer` with batches of rows of like length, which end near one another."""
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Any:
+        """The loss of `SFTTrainer`. Without Triton that one scores every place, asked for or not:
+        four fifths of the time of a step of a small model.
+        """
+        if torch.cuda.is_available() or return_outputs:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        labels = inputs["labels"][:, 1:]
+        places = (labels != _IGNORED).any(dim=0).nonzero().squeeze(1)
+        rest = {name: value for name, value in inputs.items() if name != "labels"}
+        logits = model(**rest, use_cache=False, logits_to_keep=places).logits.float()
+        scored = labels[:, places] != _IGNORED
+        logits, labels = logits[scored], labels[:, places][scored]
+        total = torch.nn.functional.cross_entropy(logits, labels, reduction="sum")
+        count = len(labels) if num_items_in_batch is None else num_items_in_batch
+        self._note(logits.detach(), labels, inputs["attention_mask"])
+        ranks = self.accelerator.num_processes if num_items_in_batch is not None else 1
+        return total / torch.as_tensor(count).clamp(min=1) * ranks
+
+    def _note(self, logits: torch.Tensor, labels: torch.Tensor, attention: torch.Tensor) -> None:
+        """Keep what `SFTTrainer` logs beside the loss: entropy, accuracy and tokens seen."""
+        spread = torch.distributions.Categorical(logits=logits).entropy().sum()
+        right = (logits.argmax(dim=-1) == labels).sum()
+        here = torch.stack([spread, right, torch.tensor(len(labels)), attention.sum()]).unsqueeze(0)
+        entropy, correct, scored, tokens = self.accelerator.gather(here).sum(dim=0).tolist()
+        self._metrics["train"]["entropy"].append(entropy / max(1, scored))
+        self._metrics["train"]["mean_token_accuracy"].append(correct / max(1, scored))
+        self._total_train_tokens += int(tokens)
+        self._metrics["train"]["num_tokens"] = [self._total_train_tokens]
 
     def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroupedSampler:
         rows = self.train_dataset if train_dataset is None else train_dataset
