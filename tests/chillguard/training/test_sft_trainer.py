@@ -1,11 +1,11 @@
 """The trainer of classifiers against the one that it is built on."""
 
 import pytest
-import torch
 
 from chillguard.training import chat, data, stage
 from tests.chillguard.training.test_run import FAST, _spec
 
+torch = pytest.importorskip("torch", reason="needs the install group `train`: make .venv/train")
 pytestmark = pytest.mark.train
 
 
