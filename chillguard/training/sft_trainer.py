@@ -65,7 +65,7 @@ class GroupedSFTTrainer(SFTTrainer):  # type: ignore[misc]
 
     def _note(self, logits: torch.Tensor, labels: torch.Tensor, attention: torch.Tensor) -> None:
         """Keep what `SFTTrainer` logs beside the loss: entropy, accuracy and tokens seen."""
-        spread = torch.distributions.Categorical(logits=logits).entropy().sum()
+        spread = torch.distributions.Categorical(logits=logits, validate_args=False).entropy().sum()
         right = (logits.argmax(dim=-1) == labels).sum()
         here = torch.stack([spread, right, torch.tensor(len(labels)), attention.sum()]).unsqueeze(0)
         entropy, correct, scored, tokens = self.accelerator.gather(here).sum(dim=0).tolist()
