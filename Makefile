@@ -47,7 +47,7 @@ migrate-ledger: .venv/core home
 
 engine: $(CHILLGUARD_ENGINE)/ready
 
-bench: .venv/dev
+bench: .venv/dev .venv/train
 	for file in tests/benchmarks/$(or $(NAME),*)_bench.py; do $(BIN)/python "$$file"; done
 
 drill: .venv/dev
