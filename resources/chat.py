@@ -100,11 +100,12 @@ class Wire:
 
     async def complete(self, body: Mapping[str, Any]) -> Received:
         """Status, body and Retry-After of a chat completion; raises a kind of `Failure`."""
-        # A lone surrogate cannot be sent.
-        content = _form(body).encode("utf-8", "replace")
         try:
+            content = _form(body).encode("utf-8")
             async with asyncio.timeout(self._timeout_s):
                 return await self._exchange("POST", self._completions, content)
+        except UnicodeEncodeError:
+            raise Refused("a lone surrogate in the request, which cannot be sent") from None
         except aiohttp.ConnectionTimeoutError:
             raise Failed(f"no connection within {_CONNECT_WITHIN_S:g} s") from None
         except TimeoutError:

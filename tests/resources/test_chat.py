@@ -279,6 +279,12 @@ def test_an_endless_answer_is_cut_off(one, monkeypatch):
         _ask(one, url=server.url)
 
 
+def test_a_text_that_cannot_be_sent_is_rejected_and_never_changed(endpoint, requests):
+    with pytest.raises(chat.Refused, match="lone surrogate"):
+        _ask(requests("好\ud83d")[0])
+    assert endpoint.bodies == []
+
+
 @pytest.mark.parametrize("url", ["localhost:8000/v1", "ftp://localhost/v1", "somewhere"])
 def test_an_address_that_is_no_http_url_is_told_at_once(one, url):
     with pytest.raises(chat.Forbidden, match="mend `url` of the role"):
