@@ -70,7 +70,7 @@ def due(index: pa.Table, there: pa.Array) -> tuple[pa.Table, list[str]]:
     lacks = pc.and_(keep, pc.invert(pc.is_in(index["point_id"], there)))
     rows = index.select(_EMBEDDED).filter(lacks)
     drop: list[str] = []
-    # Where all that is there is wanted, nothing is to drop: half of the work on a large index.
+    # Where all that is there is wanted, nothing is to drop, and half of the comparing is spared.
     if len(there) > (pc.sum(keep).as_py() or 0) - rows.num_rows:
         wanted = index["point_id"].filter(keep)
         drop = there.filter(pc.invert(pc.is_in(there, wanted))).to_pylist()

@@ -22,8 +22,8 @@ def _to_simplified() -> Any:
     return opencc.OpenCC("t2s")
 
 
-# The door, the guards and a row's parents ask for the same text within a few thousand rows.
-@functools.lru_cache(maxsize=4096)
+# Door and guards ask for the same text in a row. Few are kept: a text may be megabytes.
+@functools.lru_cache(maxsize=64)
 def match_text(text: str) -> str:
     """NFKC, lower case, simplified; spaces, punctuation, emoji and unseen characters gone.
 

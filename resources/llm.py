@@ -109,7 +109,10 @@ class LanguageModels(dg.ConfigurableResource):
 
     def endpoints(self, role: ModelRole, urls: Sequence[str]) -> list[Endpoint]:
         """Fresh endpoints of a role."""
-        return [self._endpoint(role, url, -(-role.concurrency // len(urls))) for url in urls]
+        try:
+            return [self._endpoint(role, url, -(-role.concurrency // len(urls))) for url in urls]
+        except ValueError as error:
+            raise dg.Failure(f"role {role.role}: {error}; mend `url` of the role") from None
 
     def _endpoint(self, role: ModelRole, url: str, most: int) -> Endpoint:
         binding: Any = role.structured if role.structured != "auto" else None
@@ -128,10 +131,7 @@ class LanguageModels(dg.ConfigurableResource):
 
 @contextmanager
 def _seldom_collected() -> Iterator[None]:
-    """Garbage collected a hundredth as often: requests in flight are young, many and no garbage.
-
-    A fifth of the time of a call went into looking at them.
-    """
+    """Garbage collected a hundredth as often: requests in flight are young, many and no garbage."""
     usual = gc.get_threshold()
     gc.set_threshold(_COLLECT_AT, *usual[1:])
     try:

@@ -1,6 +1,6 @@
 """SFT whose batches hold rows of like length: without packing, half of a batch is padding else.
 
-On a CPU only the places of answers are scored, a tenth of a batch.
+On a CPU only the places of answers are scored.
 """
 
 from collections.abc import Iterator, Sequence
@@ -47,7 +47,7 @@ class GroupedSFTTrainer(SFTTrainer):  # type: ignore[misc]
         num_items_in_batch: Any = None,
     ) -> Any:
         """The loss of `SFTTrainer`. Without Triton that one scores every place, asked for or not:
-        four fifths of the time of a step of a small model.
+        most of the time of a step of a small model.
         """
         if torch.cuda.is_available() or return_outputs:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)

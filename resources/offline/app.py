@@ -1,6 +1,7 @@
 """The stand-in engine: an OpenAI-compatible ASGI application over the rule-based twins.
 
-Served in process to the same client, in the same requests, as a real endpoint.
+`respond` answers in process what the wire would send to a real endpoint; `app` is the same over
+ASGI, for drills and for the test that holds it against a real engine.
 """
 
 import json

@@ -241,6 +241,12 @@ def test_a_failure_that_passes_is_not_seen_by_the_stage(endpoint, ask, requests,
     assert asker.usage.errors.total() == 2
 
 
+@pytest.mark.parametrize("url", ["http://host:port/v1", "http://host:99999/v1", "http://[::1/v1"])
+def test_a_url_that_cannot_be_read_is_told_with_its_role(ask, requests, url):
+    with pytest.raises(dg.Failure, match=r"role writer: .* mend `url`"):
+        list(ask(urls=[url])("writer", requests("a"), _text))
+
+
 @pytest.mark.parametrize("attempts", [1, 3])
 def test_a_request_that_always_fails_is_given_up_after_its_attempts(
     endpoint, ask, requests, attempts
