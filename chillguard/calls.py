@@ -126,7 +126,9 @@ def parse_json(answer: Answer) -> dict[str, Any]:
         raise Unreadable("cut off at max_tokens")
     try:
         value = json.loads(answer.text)
-        json.dumps(value, ensure_ascii=False).encode("utf-8")
+        # Only an escape can bring what was not in the text as it came.
+        told = json.dumps(value, ensure_ascii=False) if "\\u" in answer.text else answer.text
+        told.encode("utf-8")
     except UnicodeEncodeError:
         raise Unreadable("JSON with a lone surrogate") from None
     except (ValueError, RecursionError):

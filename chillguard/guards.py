@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
+import ahocorasick
 from pydantic import BaseModel, ConfigDict, Field
 
 from chillguard import matching, refusals, taxonomy
@@ -85,20 +86,21 @@ def _several(text: str) -> _Found:
 
 
 def _label(text: str, categories: taxonomy.Taxonomy) -> _Found:
-    folded = text.casefold()
-    for label, code in _telling(categories.labels):
-        if label in folded:
-            return "category_leak", f"label of {code}"
-    return None
+    finder = _telling(categories.labels)
+    # An automaton without words cannot search.
+    places = [place for _, place in finder.iter(text.casefold())] if finder else []
+    return ("category_leak", f"label of {categories.labels[min(places)][1]}") if places else None
 
 
 @functools.cache
-def _telling(labels: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
-    return tuple(
-        (label.casefold(), code)
-        for label, code in labels
-        if len(label) >= (_MIN_ENGLISH if label.isascii() else _MIN_LABEL)
-    )
+def _telling(labels: tuple[tuple[str, str], ...]) -> Any:
+    """An automaton of the labels that are no ordinary words; each leads to its first place."""
+    finder = ahocorasick.Automaton()
+    for place, (label, _) in reversed(list(enumerate(labels))):
+        if len(label) >= (_MIN_ENGLISH if label.isascii() else _MIN_LABEL):
+            finder.add_word(label.casefold(), place)
+    finder.make_automaton()
+    return finder
 
 
 def _copy(text: str, source: str | None, config: GuardConfig) -> _Found:

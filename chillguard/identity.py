@@ -6,18 +6,17 @@ recomputed, whatever happens to the text later. Nothing here knows a stage.
 
 import hashlib
 import heapq
-import json
 from collections.abc import Callable, Iterable, Sequence
+
+from pydantic_core import to_json
 
 _ID_DIGITS = 32
 _ORDER_BYTES = 16
-# Made once: `json.dumps` with options makes an encoder per call.
-_form = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def digest(*parts: object) -> str:
     """Thirty-two hex digits over the JSON form of `parts`; order and types both count."""
-    return hashlib.sha256(_form(parts).encode("utf-8")).hexdigest()[:_ID_DIGITS]
+    return hashlib.sha256(to_json(parts)).hexdigest()[:_ID_DIGITS]
 
 
 def text_hash(text: str) -> str:

@@ -73,7 +73,7 @@ def draw(row: Row, categories: taxonomy.Taxonomy, config: RewritingConfig) -> di
         return {}
     macro = rewriting_calls.macro_of(row["intended_category"], categories)
     code = macro.code if macro else None
-    fitting = [m.id for m in methods() if m.fits(row["intended_label"], code, row["lang"])]
+    fitting = _fitting(row["intended_label"], code, row["lang"])
     found: dict[str, str | None] = {}
     for key in identity.rendezvous(row["prompt_id"], fitting, len(fitting)):
         if len(found) == config.rewrites_per_prompt:
@@ -165,6 +165,11 @@ def _noted(wanted: Iterable[Job], waiting: dict[str, Job]) -> Iterator[Job]:
 def _rows_of(table: pa.Table) -> Iterator[Row]:
     for batch in table.to_batches(max_chunksize=_CHUNK):
         yield from batch.to_pylist()
+
+
+@functools.cache
+def _fitting(label: str, macro: str | None, lang: str | None) -> tuple[str, ...]:
+    return tuple(method.id for method in methods() if method.fits(label, macro, lang))
 
 
 @functools.cache

@@ -196,15 +196,22 @@ def _free(text: str) -> list[int]:
 
 def _readings(text: str) -> dict[int, str]:
     """Reading without tone (ü is v) by place, for the free characters that have one."""
+    from pypinyin.seg import mmseg
+
+    found: list[str] = []
+    for han, group in itertools.groupby(text, _is_han):
+        run = "".join(group)
+        found += itertools.chain(*map(_read, mmseg.seg.cut(run))) if han else run
+    return {i: found[i] for i in _free(text) if found[i].isascii()}
+
+
+@functools.lru_cache(maxsize=65536)
+def _read(word: str) -> tuple[str, ...]:
     import pypinyin
 
     # One entry per character also where none has a reading; the stub knows of text only.
     one_each: Any = list
-    found: list[str] = []
-    for han, group in itertools.groupby(text, _is_han):
-        run = "".join(group)
-        found += pypinyin.lazy_pinyin(run, errors=one_each) if han else run
-    return {i: found[i] for i in _free(text) if found[i].isascii()}
+    return tuple(pypinyin.lazy_pinyin(word, errors=one_each))
 
 
 def _words(text: str) -> list[range]:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import yarl
+from pydantic_core import PydanticSerializationError, to_json
 
 from chillguard import calls
 from resources.offline import app
@@ -24,8 +25,6 @@ OFFLINE = "offline"
 Binding = Literal["structured_outputs", "response_format", "prompt"]
 # Status, body, Retry-After.
 Received = tuple[int, bytes, str | None]
-# Made once: `json.dumps` with options makes an encoder per call.
-_form = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _OVERLOAD = frozenset({429, 503})
 _PASSING = frozenset({408, 409, 425, 500, 502, 504})
 _FORBIDDEN = {
@@ -104,10 +103,10 @@ class Wire:
     async def complete(self, body: Mapping[str, Any]) -> Received:
         """Status, body and Retry-After of a chat completion; raises a kind of `Failure`."""
         try:
-            content = _form(body).encode("utf-8")
+            content = to_json(body)
             async with asyncio.timeout(self._timeout_s):
                 return await self._exchange("POST", self._completions, content)
-        except UnicodeEncodeError:
+        except PydanticSerializationError:
             raise Refused("a lone surrogate in the request, which cannot be sent") from None
         except aiohttp.ConnectionTimeoutError:
             raise Failed(f"no connection within {_CONNECT_WITHIN_S:g} s") from None

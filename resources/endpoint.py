@@ -1,6 +1,7 @@
 """One endpoint of a role: its wire, and all that is known of its state."""
 
 import asyncio
+import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -73,7 +74,7 @@ class Endpoint:
         self.has_metrics = waiting is not None
         self.limiter.queued(waiting or 0)
 
-    @property
+    @functools.cached_property
     def shown(self) -> str:
         """The URL as it may be shown and stored."""
         return chat.without_credentials(self.url)

@@ -46,7 +46,7 @@ class Answered:
 
     item: Item
     reply: chat.Reply
-    url: str
+    endpoint: str
     latency_ms: float
 
 
@@ -172,7 +172,9 @@ class Engine:
         def answered(number: int, reply: chat.Reply, latency_ms: float) -> bool:
             # A probe asks about the endpoint, so that is in its key: each of several is paid for.
             key = calls.call_key(self._model, endpoint.shown, chat.PROBE, number)
-            self._answered(Answered(Item(key, chat.PROBE, number), reply, endpoint.url, latency_ms))
+            self._answered(
+                Answered(Item(key, chat.PROBE, number), reply, endpoint.shown, latency_ms)
+            )
             return not self._closed
 
         try:
@@ -208,7 +210,7 @@ class Engine:
             # While the caller works the loop stands still, and that is not the engine's latency.
             measured = now - sent_at if sent_at >= self._resumed_at else None
             endpoint.limiter.succeeded(measured)
-            self._answered(Answered(item, reply, endpoint.url, (now - sent_at) * 1000))
+            self._answered(Answered(item, reply, endpoint.shown, (now - sent_at) * 1000))
         finally:
             endpoint.limiter.in_flight -= 1
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from chillguard import calls, refusals
-from resources import chat
 from resources.budget import Price
 from resources.endpoint import Endpoint
 from resources.engine import Answered, Engine, GivenUp, Item, Stopped
@@ -209,7 +208,7 @@ class Stream(Generic[T]):
             repeat_index=answered.item.repeat,
             answer=reply.answer.text,
             finish_reason=reply.answer.finish_reason,
-            endpoint=chat.without_credentials(answered.url),
+            endpoint=answered.endpoint,
             latency_ms=answered.latency_ms,
             prompt_tokens=reply.prompt_tokens,
             completion_tokens=reply.completion_tokens,

@@ -1,5 +1,6 @@
 """Small inputs that several test modules of the domain need."""
 
+import functools
 import json
 import random
 
@@ -163,6 +164,7 @@ def put_methods(monkeypatch, methods):
     known = {method.id: method for method in methods}
     monkeypatch.setattr(rewriting, "methods", lambda: tuple(known.values()))
     monkeypatch.setattr(rewriting, "_by_id", lambda: known)
+    monkeypatch.setattr(rewriting, "_fitting", functools.cache(rewriting._fitting.__wrapped__))
 
 
 def numbered_answer(key, prompts):

@@ -224,6 +224,15 @@ def test_every_long_label_of_the_taxonomy_is_found_in_a_text_and_no_short_one():
         assert _check(text)["drop_evidence"] == f"label of {category.code}"
 
 
+def test_the_first_label_of_the_taxonomy_is_named_and_a_short_one_never():
+    one, other = [c for c in TAXONOMY.micro.values() if len(c.label_zh) >= 6][:2]
+    text = f"先说{other.label_zh}，再说{one.label_zh}，可以吗？"
+    assert _check(text)["drop_evidence"] == f"label of {one.code}"
+    short = taxonomy.Taxonomy.model_construct(macro=())
+    row = builders.prompt("p", text, lang="zh")
+    assert guards.check(row, CONFIG, ("zh",), short) == {}
+
+
 def test_a_dropped_row_stays_as_it_was():
     for gone in ({"drop_reason": "quarantined", "drop_evidence": "not JSON"},):
         assert _check("抱歉，我无法协助。", **gone) == {}

@@ -1,3 +1,6 @@
+import hashlib
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +15,12 @@ def test_ids_stay_as_they_are_for_ever():
     assert identity.post_id("今天") == "feabe7b5c29aa16a6481356ff0630a4f"
     assert identity.prompt_id("rag", ["p"], "rag", 0, "今天") == "0ac378600a318bf1ca183a8906aa7613"
     assert identity.hash_order("a", "b").hex() == "852635742d6eb30fdccb0e7c1b53d92f"
+
+
+@given(st.lists(st.text() | st.integers() | st.none() | st.booleans() | st.lists(st.text())))
+def test_a_digest_is_over_compact_json_in_utf8(parts):
+    form = json.dumps(parts, ensure_ascii=False, separators=(",", ":")).encode()
+    assert identity.digest(*parts) == hashlib.sha256(form).hexdigest()[:32]
 
 
 @pytest.mark.parametrize(

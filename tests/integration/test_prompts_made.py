@@ -24,10 +24,12 @@ def change(monkeypatch):
         found = tuple(methods)
         monkeypatch.setattr(rewriting, "methods", lambda: found)
         rewriting._by_id.cache_clear()
+        rewriting._fitting.cache_clear()
 
     yield put
     monkeypatch.undo()
     rewriting._by_id.cache_clear()
+    rewriting._fitting.cache_clear()
 
 
 @pytest.fixture
