@@ -172,9 +172,8 @@ class Engine:
         def answered(number: int, reply: chat.Reply, latency_ms: float) -> bool:
             # A probe asks about the endpoint, so that is in its key: each of several is paid for.
             key = calls.call_key(self._model, endpoint.shown, chat.PROBE, number)
-            self._answered(
-                Answered(Item(key, chat.PROBE, number), reply, endpoint.shown, latency_ms)
-            )
+            item = Item(key, chat.PROBE, number)
+            self._answered(Answered(item, reply, endpoint.shown, latency_ms))
             return not self._closed
 
         try:
