@@ -16,8 +16,12 @@ from resources.edge_store import EdgeStore
 from resources.qdrant_store import MEMORY, QdrantStore
 from resources.vector_store import Vectors
 
-# The client's own engine, which only tests use, searches exactly whatever it is told.
-pytestmark = pytest.mark.filterwarnings("ignore:Local mode performs exact:UserWarning")
+# The client's own engine, which only tests use, searches exactly whatever it is told; a server of
+# the Compose file has a key, and is asked on the loopback.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Local mode performs exact:UserWarning"),
+    pytest.mark.filterwarnings("ignore:Api key is used with an insecure:UserWarning"),
+]
 DIMENSION = 16
 ALL = PostFilter()
 FREE = {"lang": "zh", "sources": ["one"], "may_redistribute": True}
@@ -36,7 +40,9 @@ def opened(request, tmp_path):
     def store():
         if kind == "edge":
             return EdgeStore(folder=str(tmp_path / "home" / "index"))
-        return one if kind == "memory" else QdrantStore(url=url, collection=name, exact=True)
+        key = os.environ.get("QDRANT_KEY")
+        there = QdrantStore(url=url or MEMORY, api_key=key, collection=name, exact=True)
+        return one if kind == "memory" else there
 
     yield lambda model="m", length=DIMENSION, sparse=False: store().open(model, length, sparse)
     if kind == "server":

@@ -1,6 +1,10 @@
 """Public corpora as a stream: which rows are kept, and where a scan goes on."""
 
 import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -9,6 +13,7 @@ from tests.resources.crawlers.crawling import COOKING, WEATHER
 
 datasets = pytest.importorskip("datasets")
 ROWS = 1000
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(autouse=True)
@@ -207,3 +212,51 @@ def test_a_broken_file_is_told(content, folder, corpus):
 
 def test_a_folder_without_data_files_is_told(folder, corpus):
     fails(corpus, source(folder), str(folder))
+
+
+KILLED = """
+import json, os, signal, sys
+from resources.crawlers.crawler import NetworkCrawler
+from resources.crawlers.hub_dataset import HubDataset
+from resources.crawlers.store import PostStore
+
+given = json.loads(sys.stdin.read())
+read = HubDataset._read
+
+def dying(self):
+    rows = read(self)
+    with open(given["log"], "a") as log:
+        log.write(f"{rows[0]['key'] if rows else 'end'}\\n")
+    with open(given["log"]) as log:
+        if len(log.readlines()) in given["kills"]:
+            os.kill(os.getpid(), signal.SIGKILL)
+    return rows
+
+HubDataset._read = dying
+crawler = NetworkCrawler(source=given["source"], store=PostStore(url=given["url"]), token=None)
+for _ in crawler.crawl(given["keywords"], [], lambda line: None):
+    pass
+"""
+
+
+def test_a_killed_scan_reads_at_most_one_page_again_for_each_kill(folder, corpus, tmp_path):
+    parquet(folder / "a.parquet", rows(0, 2700))
+    parquet(folder / "b.parquet", rows(2700, 1800))
+    log, kills = tmp_path / "pages", [1, 5]
+    given = {
+        "source": source(folder, id="key"),
+        "url": f"sqlite:///{corpus.path}",
+        "keywords": [WEATHER, COOKING],
+        "log": str(log),
+        "kills": kills,
+    }
+    ends = []
+    while not ends or ends[-1]:
+        asked = [sys.executable, "-c", KILLED]
+        done = subprocess.run(asked, input=json.dumps(given), cwd=ROOT, text=True, timeout=120)
+        ends.append(done.returncode)
+    assert ends == [-signal.SIGKILL] * len(kills) + [0]
+    pages = log.read_text().split()
+    assert set(pages) == {"0", "1000", "2000", "3000", "4000"}
+    assert len(pages) == 5 + len(kills)
+    assert lines(corpus) == wanted(4500)
