@@ -1,5 +1,6 @@
 """The refresh plan: what the next run would ask and cost, before anything is paid."""
 
+import functools
 from typing import Any
 
 import dagster as dg
@@ -62,7 +63,7 @@ def refresh_plan(jurors: list[str]) -> dg.AssetsDefinition:
             decisions=[*review.decisions(reviews.parsed(), known.codes, reviews.reviewers, [])],
             jurors=jurors,
             **_earlier(state, releases, tables),
-            nearest=retrieval.nearest,
+            nearest=functools.partial(retrieval.nearest, tell=context.log.info),
             translate=translator.local(context.log.info),
         )
         planner = Planner(llm)

@@ -31,6 +31,6 @@ def synthesized_prompts(
     ask, config, known = llm.asker(context), settings.synthesis, taxonomy.from_rows(categories)
     queries = synthesis.queries(expanded_keywords, known, config, state.extra_queries())
     texts = [query.text for query in queries]
-    nearest = retrieval.nearest(texts, config.top_k, config.posts, post_index)
+    nearest = retrieval.nearest(texts, config.top_k, config.posts, post_index, context.log.info)
     drawn = synthesis.draws(queries, nearest, embedding.posts(post_index), config)
     return result(synthesis.generate(drawn, known, config, settings.guards, ask), ask.usage)

@@ -158,6 +158,7 @@ class EdgeCollection(Collection):
         # Parts, so that adding to them costs nothing; they may name a point twice.
         self._known: list[pa.Array] | None = None
         self._flushed_at = time.monotonic()
+        self._indexed: set[str] = set()
         self.has_grown = False
 
     def ids(self) -> pa.Array:
@@ -229,10 +230,11 @@ class EdgeCollection(Collection):
         """Ids of the k nearest points per vector, by (similarity, id)."""
         import qdrant_edge as edge
 
-        for field in conditions(where):
+        for field in conditions(where).keys() - self._indexed:
             # Made by the first filter that needs it, in seconds: each makes opening slower.
             keyword = edge.PayloadSchemaType.Keyword
             self._shard.update(edge.UpdateOperation.create_field_index(field, keyword))
+            self._indexed.add(field)
         found: list[list[str]] = []
         for start in range(0, len(vectors), _QUERIES):
             numbers = range(start, min(start + _QUERIES, len(vectors)))

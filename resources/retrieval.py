@@ -11,6 +11,7 @@ from resources.progress import Pace
 from resources.vector_store import VectorStore
 
 _CHUNK = 2048
+_QUERIES = 256
 
 
 class Retrieval(dg.ConfigurableResource):
@@ -52,13 +53,24 @@ class Retrieval(dg.ConfigurableResource):
         return len(gone)
 
     def nearest(
-        self, texts: Sequence[str], k: int, where: embedding.PostFilter, manifest: pa.Table
+        self,
+        texts: Sequence[str],
+        k: int,
+        where: embedding.PostFilter,
+        manifest: pa.Table,
+        tell: Callable[[str], None],
     ) -> list[list[str]]:
         """Per text the ids of its k nearest posts, by similarity."""
         embedder = self.embedder
         known = embedding.points(manifest)
+        pace = Pace("post_index", "queries searched", len(texts), tell)
+        found: list[list[str]] = []
         with self.vector_store.open(
             embedder.identity, embedder.dimension, embedder.sparse
         ) as collection:
-            found = collection.nearest(embedder.embed(texts), k, where)
-        return [[known[key] for key in keys if key in known] for keys in found]
+            for start in range(0, len(texts), _QUERIES):
+                vectors = embedder.embed(texts[start : start + _QUERIES])
+                for keys in collection.nearest(vectors, k, where):
+                    found.append([known[key] for key in keys if key in known])
+                    pace.add(1)
+        return found

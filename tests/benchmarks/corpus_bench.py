@@ -93,15 +93,15 @@ def ours(folder: Path, corpus: Path, posts: int, asked: int, shared: int) -> dic
     retrieval.index(before, say)
     build.stop()
     began = time.perf_counter()
-    first = retrieval.nearest(wanted[:shared], _TOP, embedding.PostFilter(), before)
+    first = retrieval.nearest(wanted[:shared], _TOP, embedding.PostFilter(), before, say)
     searched = time.perf_counter() - began
     began = time.perf_counter()
-    retrieval.nearest(wanted[shared:], _TOP, embedding.PostFilter(), before)
+    retrieval.nearest(wanted[shared:], _TOP, embedding.PostFilter(), before, say)
     alone = time.perf_counter() - began
     grow = Clock()
     added, _ = retrieval.index(after, say)
     grow.stop()
-    second = retrieval.nearest(wanted[:shared], _TOP, embedding.PostFilter(), after)
+    second = retrieval.nearest(wanted[:shared], _TOP, embedding.PostFilter(), after, say)
     changed = sum(one != two for one, two in zip(drawn(first), drawn(second), strict=True))
     ids = before["post_id"].to_pylist()
     exact = _exact(embedder, dict(zip(ids, before["text"].to_pylist(), strict=True)), wanted)

@@ -30,7 +30,7 @@ def draws(tmp_path_factory):
     def drawn(numbers):
         index = _manifest(numbers)
         retrieval.index(index, lambda line: None)
-        nearest = retrieval.nearest(texts, CONFIG.top_k, CONFIG.posts, index)
+        nearest = retrieval.nearest(texts, CONFIG.top_k, CONFIG.posts, index, [].append)
         found = synthesis.draws(QUERIES, nearest, embedding.posts(index), CONFIG)
         return {draw.query.query_id: draw.draw_id for draw in found}
 

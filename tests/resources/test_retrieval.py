@@ -99,12 +99,12 @@ def test_a_change_of_terms_sources_or_language_replaces_the_point(make, after, w
     made = make()
     before = _manifest(TEXTS)
     made.index(before, SILENT)
-    assert len(made.nearest(["看书"], 9, where, before)[0]) == 5
+    assert len(made.nearest(["看书"], 9, where, before, SILENT)[0]) == 5
     assert made.index(after, SILENT) == (5, 5)
     assert _stored(made) == _points(after)
     assert not _points(after) & _points(before)
-    assert made.nearest(["看书"], 9, where, after) == [[]]
-    assert len(made.nearest(["看书"], 9, ALL, after)[0]) == 5
+    assert made.nearest(["看书"], 9, where, after, SILENT) == [[]]
+    assert len(made.nearest(["看书"], 9, ALL, after, SILENT)[0]) == 5
 
 
 def test_a_second_source_of_the_same_post_replaces_its_point(make):
@@ -113,7 +113,7 @@ def test_a_second_source_of_the_same_post_replaces_its_point(make):
     both = _of_two_sources(TEXTS, {})
     assert made.index(both, SILENT) == (5, 5)
     for name in ("one", "two"):
-        assert len(made.nearest(["看书"], 9, PostFilter(sources=(name,)), both)[0]) == 5
+        assert len(made.nearest(["看书"], 9, PostFilter(sources=(name,)), both, SILENT)[0]) == 5
 
 
 def test_posts_barred_from_training_are_never_retrievable(make):
@@ -121,10 +121,10 @@ def test_posts_barred_from_training_are_never_retrievable(make):
     free, barred = _manifest(TEXTS), _of_two_sources(TEXTS, {"may_train": False})
     made.index(free, SILENT)
     # Even while their points are still there.
-    assert made.nearest(["看书"], 9, ALL, barred) == [[]]
+    assert made.nearest(["看书"], 9, ALL, barred, SILENT) == [[]]
     assert made.index(barred, SILENT) == (0, 5)
     assert _stored(made) == set()
-    assert made.nearest(["看书"], 9, ALL, free) == [[]]
+    assert made.nearest(["看书"], 9, ALL, free, SILENT) == [[]]
 
 
 def test_what_was_embedded_before_a_kill_is_not_embedded_again(make, monkeypatch):
@@ -182,22 +182,22 @@ def test_the_nearest_posts_come_by_similarity_and_under_the_filter(make):
     )
     made.index(index, SILENT)
     queries = ["去图书馆看书", "公园里的桂花开了吗"]
-    found = made.nearest(queries, 1, ALL, index)
+    found = made.nearest(queries, 1, ALL, index, SILENT)
     assert found == [[TEXTS[0]], [TEXTS[1]]]
-    [zh, _] = made.nearest(queries, 9, PostFilter(languages=("zh",)), index)
+    [zh, _] = made.nearest(queries, 9, PostFilter(languages=("zh",)), index, SILENT)
     assert set(zh) == {TEXTS[1], TEXTS[3]}
 
 
 def test_a_point_that_the_manifest_lacks_is_not_near(make):
     made = make()
     made.index(_manifest(TEXTS), SILENT)
-    assert made.nearest(["去图书馆看书"], 9, ALL, _manifest(TEXTS[1:2])) == [[TEXTS[1]]]
+    assert made.nearest(["去图书馆看书"], 9, ALL, _manifest(TEXTS[1:2]), SILENT) == [[TEXTS[1]]]
 
 
 def test_no_queries_find_nothing(make):
     made = make()
     made.index(_manifest(TEXTS), SILENT)
-    assert made.nearest([], 5, ALL, _manifest(TEXTS)) == []
+    assert made.nearest([], 5, ALL, _manifest(TEXTS), SILENT) == []
 
 
 def test_the_points_of_removed_posts_go_and_the_others_stay(make):
@@ -207,3 +207,12 @@ def test_the_points_of_removed_posts_go_and_the_others_stay(make):
     assert made.remove(index, {TEXTS[0], TEXTS[2], "never seen"}) == 2
     assert _stored(made) == _points(_manifest([TEXTS[1], *TEXTS[3:]]))
     assert made.remove(index, set()) == 0
+
+
+def test_a_search_of_many_queries_tells_how_far_it_is(make, monkeypatch):
+    made, told = make(), []
+    made.index(_manifest(TEXTS), SILENT)
+    whole = made.nearest(TEXTS, 2, ALL, _manifest(TEXTS), SILENT)
+    monkeypatch.setattr(retrieval, "_QUERIES", 2)
+    assert made.nearest(TEXTS, 2, ALL, _manifest(TEXTS), told.append) == whole
+    assert told[-1].startswith("post_index: 5 of 5 queries searched, ")
