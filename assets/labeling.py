@@ -79,7 +79,7 @@ def jury_votes(juror: str) -> dg.AssetsDefinition:
         ask, known = llm.asker(context), taxonomy.from_rows(categories)
         prompts = labeling.to_judge(clean_prompts, settings.labeling)
         requests = labeling.vote_requests(prompts, known, settings.labeling)
-        outcomes = ask(juror, requests, labeling.parse_vote)
+        outcomes = ask(juror, requests, labeling.parse_vote, len(prompts))
         rows = labeling.vote_rows(outcomes, juror, llm.identity(juror))
         return result(rows, ask.usage)
 

@@ -76,7 +76,12 @@ def annotate(
     unlabeled = [row for row in rows if row["intended_label"] is None]
     votes = labeling.by_prompt(
         labeling.vote_rows(
-            ask(juror, labeling.vote_requests(unlabeled, taxonomy, config), labeling.parse_vote),
+            ask(
+                juror,
+                labeling.vote_requests(unlabeled, taxonomy, config),
+                labeling.parse_vote,
+                len(unlabeled),
+            ),
             juror,
             juror,
         )

@@ -168,7 +168,8 @@ def rule(
         label, category = (reviewed or {})[key]
         rulings[key] = Ruling(rulings[key].votes, label, category, "review")
     open_rows = [row for row in prompts if rulings[row["prompt_id"]].label is None]
-    for outcome in ask("tie_breaker", vote_requests(open_rows, taxonomy, config), parse_vote):
+    requests = vote_requests(open_rows, taxonomy, config)
+    for outcome in ask("tie_breaker", requests, parse_vote, len(open_rows)):
         rulings[outcome.row_id] = _tie_broken(rulings[outcome.row_id], outcome)
     unsafe = [row for row in prompts if _lacks_category(rulings[row["prompt_id"]])]
     for found in categorize(unsafe, taxonomy, config, ask):
@@ -177,12 +178,13 @@ def rule(
 
 
 def categorize(
-    prompts: Iterable[Row], taxonomy: Taxonomy, config: LabelingConfig, ask: calls.Ask
+    prompts: Sequence[Row], taxonomy: Taxonomy, config: LabelingConfig, ask: calls.Ask
 ) -> Iterator[calls.Outcome[str]]:
     """The categorizer's micro category of each prompt."""
     sampling = config.sampling.model_copy(update={"top_logprobs": 0})
     requests = _requests(CATEGORIZE, prompts, taxonomy, sampling, taxonomy.codes)
-    return ask("categorizer", requests, functools.partial(parse_category, codes=taxonomy.codes))
+    parse = functools.partial(parse_category, codes=taxonomy.codes)
+    return ask("categorizer", requests, parse, len(prompts))
 
 
 def parse_category(answer: calls.Answer, codes: Sequence[str]) -> str:
