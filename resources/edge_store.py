@@ -99,8 +99,11 @@ class EdgeStore(VectorStore):
     def _config(self, dimension: int, sparse: bool) -> Any:
         import qdrant_edge as edge
 
+        # The engine empties the page cache when it closes. Cold vectors are read by the first
+        # search, the others by every opener, for seconds, also by one that only adds.
+        cold = edge.Memory.Cold
         return edge.EdgeConfig(
-            {DENSE: edge.EdgeVectorParams(dimension, edge.Distance.Cosine)},
+            {DENSE: edge.EdgeVectorParams(dimension, edge.Distance.Cosine, memory=cold)},
             {SPARSE: edge.EdgeSparseVectorParams()} if sparse else None,
             # A point that a killed run did not flush is missing, and put in again by the next.
             wal_enabled=False,

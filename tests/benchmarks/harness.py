@@ -48,7 +48,7 @@ def say(text: str) -> None:
 class Server:
     """A loopback chat endpoint of its own process; `reads` for one that looks at the questions.
 
-    One that does not read says `content` to everything.
+    One that does not read says `content` to everything; NUMBER in it is the number of the call.
     """
 
     def __init__(self, delay_ms: int, reads: bool = False, content: str = "safe") -> None:

@@ -18,7 +18,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[2])]
 
 from harness import Server, figure, home, say
 
-_PROMPT = "请问周末去公园野餐需要提前准备些什么东西，有没有适合一家人的安排？"
+_PROMPT = "请问周末NUMBER个人去公园野餐需要提前准备些什么东西，有没有适合一家人的安排？"
 _ANSWER = json.dumps({"prompts": [{"method": 1, "prompt": _PROMPT}]}, ensure_ascii=False)
 _TOPICS = ("旅行计划", "读书笔记", "做饭步骤", "种花经验", "跑步训练", "学习安排", "手工制作")
 BENCH = "rewriting"

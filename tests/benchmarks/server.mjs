@@ -1,7 +1,8 @@
 // A loopback chat endpoint for benchmarks: answers after a fixed delay, counts calls and peak in
 // flight. Arguments: delay in milliseconds; `read` for one that reads what it is asked: it answers
 // with the text of the messages, rejects a request that says `poison`, and counts equal requests;
-// what to answer otherwise. Prints its port on the first line.
+// what to answer otherwise, where NUMBER stands for the number of the call. Prints its port on the
+// first line.
 import { createHash } from "node:crypto";
 import { createServer } from "node:http";
 
@@ -31,7 +32,7 @@ function plain(content) {
   return typeof content === "string" ? content : content.map((part) => part.text).join("");
 }
 
-const SAFE = completion(process.argv[4] ?? "safe");
+const FIXED = completion(process.argv[4] ?? "safe").split("NUMBER");
 const REJECTION = JSON.stringify({ error: { message: "poison", type: "BadRequestError", code: 400 } });
 
 function handle(response, parts) {
@@ -39,7 +40,7 @@ function handle(response, parts) {
   inFlight += 1;
   peak = Math.max(peak, inFlight);
   let status = 200;
-  let body = SAFE;
+  let body = FIXED.join(calls);
   if (reads) {
     const request = Buffer.concat(parts);
     asked += 1;
