@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from assets.metadata import outputs, result, results
 from assets.plan import PLAN
+from assets.pools import MODELS
 from chillguard import annotation, labeling, records, taxonomy
 from chillguard.settings import Settings
 from prompts import fingerprint
@@ -42,6 +43,7 @@ def annotated_prompts(jurors: list[str]) -> dg.AssetsDefinition:
     @dg.asset(
         group_name=GROUP,
         ins={"categories": dg.AssetIn("taxonomy")},
+        pool=MODELS,
         code_version=fingerprint(labeling.VOTE) + fingerprint(labeling.CATEGORIZE),
     )
     def annotated_prompts(

@@ -6,6 +6,7 @@ import dagster as dg
 import pyarrow as pa
 
 from assets.metadata import result
+from assets.pools import VECTOR_STORE
 from chillguard import embedding
 from resources.retrieval import Retrieval
 
@@ -15,6 +16,7 @@ def post_index(sources: Sequence[str]) -> dg.AssetsDefinition:
 
     @dg.asset(
         group_name="embedding",
+        pool=VECTOR_STORE,
         ins={f"posts_{name}": dg.AssetIn(["crawled_posts", name]) for name in sources},
     )
     def post_index(

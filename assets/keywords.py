@@ -5,6 +5,7 @@ import pyarrow as pa
 
 from assets.metadata import result
 from assets.plan import PLAN
+from assets.pools import MODELS
 from chillguard import keywords, taxonomy
 from chillguard.settings import Settings
 from prompts import fingerprint
@@ -33,6 +34,7 @@ def seed_keywords(
 @dg.asset(
     group_name=GROUP,
     ins={"categories": dg.AssetIn("taxonomy")},
+    pool=MODELS,
     code_version=fingerprint(keywords.TEMPLATE),
 )
 def expanded_keywords(

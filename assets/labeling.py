@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from assets.metadata import outputs, result, results, sections
 from assets.plan import PLAN
+from assets.pools import MODELS
 from chillguard import (
     anchors,
     jury_quality,
@@ -66,6 +67,7 @@ def jury_votes(juror: str) -> dg.AssetsDefinition:
         key=["jury_votes", juror],
         group_name=GROUP,
         ins={"categories": dg.AssetIn("taxonomy")},
+        pool=MODELS,
         code_version=fingerprint(labeling.VOTE),
     )
     def votes(
@@ -96,6 +98,7 @@ def labeled_prompts(jurors: Sequence[str]) -> dg.AssetsDefinition:
             "review_decisions": dg.AssetIn("review_decisions"),
             **_votes(jurors),
         },
+        pool=MODELS,
         code_version=fingerprint(labeling.VOTE) + fingerprint(labeling.CATEGORIZE),
     )
     def labeled_prompts(
@@ -158,6 +161,7 @@ def anchor_votes(jurors: Sequence[str]) -> dg.AssetsDefinition:
             "train_set": dg.AssetIn("train_set"),
             "test_set": dg.AssetIn("test_set"),
         },
+        pool=MODELS,
         code_version=fingerprint(labeling.VOTE),
     )
     def anchor_votes(
@@ -212,6 +216,6 @@ def jury_quality_asset(jurors: Sequence[str]) -> dg.AssetsDefinition:
             review_decisions,
         )
         shown = sections(jury_report.sections(table), jury_report.pictures(table))
-        return result(table, **shown)
+        return result(table, **jury_report.headline(table), **shown)
 
     return measured

@@ -63,6 +63,15 @@ def paths(folder: Path, names: Iterable[str]) -> dict[str, Any]:
     return {name: dg.MetadataValue.path(str(folder / name)) for name in names}
 
 
+def images(files: Mapping[str, bytes | pa.Table]) -> dict[str, Any]:
+    """The pictures among the files of a release, under their names without the ending."""
+    return {
+        name.removesuffix(".png"): _image(content)
+        for name, content in files.items()
+        if name.endswith(".png") and isinstance(content, bytes)
+    }
+
+
 def counts(table: pa.Table) -> dict[str, Any]:
     """Rows, and where rows can be dropped: kept, dropped, and drops by reason."""
     found: dict[str, Any] = {"rows": table.num_rows}

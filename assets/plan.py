@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 
 from assets.metadata import plan_metadata
+from assets.pools import VECTOR_STORE
 from chillguard import anchors, annotation, keywords, plan, review, taxonomy
 from chillguard.settings import Settings
 from resources.files import SourceFiles, YamlFile
@@ -35,7 +36,7 @@ def _earlier(state: State, releases: Releases, tables: Tables) -> dict[str, Any]
 def refresh_plan(jurors: list[str]) -> dg.AssetsDefinition:
     """The asset `refresh_plan`; it makes a table in the metadata and pays for nothing."""
 
-    @dg.asset(key=PLAN, group_name="plan")
+    @dg.asset(key=PLAN, group_name="plan", pool=VECTOR_STORE)
     def refresh_plan(
         context: dg.AssetExecutionContext,
         settings: dg.ResourceParam[Settings],

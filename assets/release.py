@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import dagster as dg
 import pyarrow as pa
 
-from assets.metadata import outputs, paths, result, results
+from assets.metadata import images, outputs, paths, result, results
 from assets.plan import PLAN
 from chillguard import (
     audit,
@@ -26,6 +26,7 @@ from resources.releases import Releases
 from resources.state import State
 
 GROUP = "release"
+_SIDES = ("train.parquet", "test.parquet")
 _PARTS = {
     dg.AssetKey("train_set"): "sample of Train",
     dg.AssetKey("test_set"): "sample of Test",
@@ -121,6 +122,6 @@ def dataset_card(lineage: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
         state.append_splits(release.new_families(parts, state.splits()), version)
         sides = {"train": parts.train, "test": parts.test}
         folder = releases.write(version, sides, card.sealed(changed), files)
-        return result(rows, **paths(folder, ("train.parquet", "test.parquet", *files)))
+        return result(rows, **images(files), **paths(folder, (*_SIDES, *files)))
 
     return dataset_card

@@ -4,6 +4,7 @@ import dagster as dg
 import pyarrow as pa
 
 from assets.metadata import result
+from assets.pools import MODELS
 from chillguard import rewriting, taxonomy
 from chillguard.settings import Settings
 from resources.llm import LanguageModels
@@ -11,6 +12,7 @@ from resources.llm import LanguageModels
 
 @dg.asset(
     group_name="rewriting",
+    pool=MODELS,
     ins={"categories": dg.AssetIn("taxonomy")},
     code_version=rewriting.version(),
 )

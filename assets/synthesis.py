@@ -4,6 +4,7 @@ import dagster as dg
 import pyarrow as pa
 
 from assets.metadata import result
+from assets.pools import VECTOR_STORE
 from chillguard import embedding, synthesis, taxonomy
 from chillguard.settings import Settings
 from prompts import fingerprint
@@ -14,6 +15,7 @@ from resources.state import State
 
 @dg.asset(
     group_name="synthesis",
+    pool=VECTOR_STORE,
     ins={"categories": dg.AssetIn("taxonomy")},
     code_version=f"{fingerprint(synthesis.TEMPLATE)}-{fingerprint(synthesis.TWIN_TEMPLATE)}",
 )

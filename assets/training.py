@@ -12,6 +12,7 @@ import dagster as dg
 import pyarrow as pa
 
 from assets.metadata import learned, result
+from assets.pools import MODELS, TRAINING
 from chillguard import taxonomy
 from chillguard.settings import Settings
 from chillguard.table import Table
@@ -62,6 +63,7 @@ def classifier(iteration: int, trainee: Trainee, *suffix: str) -> dg.AssetsDefin
     @dg.asset(
         key=_key(iteration, "classifier", *suffix),
         group_name=GROUP,
+        pool=TRAINING,
         ins=generated if iteration else {},
         deps=["dataset_card"],
         description="One row per checkpoint: a classifier trained from its base model on Train"
@@ -98,6 +100,7 @@ def generated_prompts(iteration: int, jurors: Sequence[str]) -> dg.AssetsDefinit
             **ins,
         },
         deps=["dataset_card"],
+        pool=MODELS,
         code_version=generation.version(),
     )
     def generated(
@@ -136,6 +139,7 @@ def graded_prompts(trainee: Trainee) -> dg.AssetsDefinition:
             "generated": dg.AssetIn(_key(LAST - 1, "generated_prompts")),
             "checkpoint": dg.AssetIn(_key(LAST - 1, "classifier")),
         },
+        pool=TRAINING,
         code_version=fingerprint(generation.SCORE),
     )
     def graded(
@@ -182,6 +186,7 @@ def trained_generator(trainee: Trainee) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=_key(LAST, "generator"),
+        pool=TRAINING,
         group_name=GROUP,
         ins={
             "found": dg.AssetIn(_key(LAST, "preference_pairs")),

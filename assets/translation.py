@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from assets.metadata import outputs, result, results
 from assets.plan import PLAN
+from assets.pools import MODELS
 from chillguard import annotation, records, rewriting, translation
 from chillguard.settings import Settings
 from prompts import fingerprint
@@ -37,7 +38,7 @@ def public_prompts(
     yield from results(context, {_PUBLIC: rows, _REJECTS: records.rejected_rows(rejects)})
 
 
-@dg.asset(group_name=GROUP, code_version=fingerprint(translation.TEMPLATE))
+@dg.asset(group_name=GROUP, pool=MODELS, code_version=fingerprint(translation.TEMPLATE))
 def candidate_prompts(
     context: dg.AssetExecutionContext,
     synthesized_prompts: pa.Table,

@@ -61,6 +61,17 @@ def sections(quality: pa.Table) -> list[Section]:
     return [section for section in found if section.rows]
 
 
+def headline(quality: pa.Table) -> dict[str, float]:
+    """The figures that one follows from release to release; those without votes are left out."""
+    known = _Figures(quality)
+    names = {
+        "alpha": known.row("alpha"),
+        "kappa": known.row("kappa"),
+        "effective_jury_size": known.row("effective_size", "reviewed"),
+    }
+    return {name: r["value"] for name, r in names.items() if r and r["value"] is not None}
+
+
 def pictures(quality: pa.Table) -> dict[str, bytes]:
     """Heat maps by name: error correlation of the jurors, intended against final category."""
     known = _Figures(quality)

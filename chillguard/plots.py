@@ -49,13 +49,14 @@ def heat(
     columns: Sequence[str],
     title: str,
 ) -> bytes:
-    """A grid of values by (row, column), -1 to 1; where there is none it is grey."""
-    size = 0.2 * max(len(rows), len(columns)) + 2.0
-    figure, axes = _figure(size, size)
+    """A grid of values by (row, column), 0 to 1 or -1 to 1; where there is none it is grey."""
+    figure, axes = _figure(0.2 * len(columns) + 3.0, 0.2 * len(rows) + 2.0)
     grid = [[cells.get((row, column)) for column in columns] for row in rows]
     values = [[float("nan") if value is None else value for value in line] for line in grid]
+    signed = any(value is not None and value < 0 for value in cells.values())
+    colours, lowest = ("RdBu_r", -1) if signed else ("Reds", 0)
     axes.set_facecolor("lightgrey")
-    drawn = axes.imshow(values, cmap="RdBu_r", vmin=-1, vmax=1)
+    drawn = axes.imshow(values, cmap=colours, vmin=lowest, vmax=1)
     for axis, names in ((axes.xaxis, columns), (axes.yaxis, rows)):
         axis.set_ticks(range(len(names)), _ascii(names), fontsize=6)
     axes.tick_params(axis="x", rotation=90)

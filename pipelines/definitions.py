@@ -23,6 +23,7 @@ from assets import checks as asset_checks
 from chillguard import schema
 from pipelines import binding, parts
 from pipelines import profile as profiles
+from pipelines.catalog import catalogued
 from pipelines.hooks import watched
 from pipelines.jobs import JOBS
 from pipelines.jobs import training as training_job
@@ -80,7 +81,9 @@ def build(profile: profiles.Profile, home: Path) -> dg.Definitions:
     trained = _training(profile.training, jurors)
     keys = [key for asset in [*assets, *trained] for key in asset.keys]
     return dg.Definitions(
-        assets=[watched(asset) for asset in (*assets, *trained, plan.refresh_plan(jurors))],
+        assets=[
+            watched(catalogued(asset)) for asset in (*assets, *trained, plan.refresh_plan(jurors))
+        ],
         asset_checks=[
             watched(check)
             for check in (

@@ -147,3 +147,11 @@ def test_written_files_are_linked_by_name(tmp_path):
         "a.parquet": str(tmp_path / "a.parquet"),
         "b.md": str(tmp_path / "b.md"),
     }
+
+
+def test_the_pictures_among_the_files_of_a_release_are_shown_and_no_other_file():
+    files = {"funnel.png": b"\x89PNG", "report.html": b"<html>", "losses.parquet": pa.table({})}
+    found = metadata.images(files)
+    assert {name: shown.value for name, shown in found.items()} == {
+        "funnel": "![bars](data:image/png;base64,iVBORw==)"
+    }

@@ -187,6 +187,15 @@ def test_the_report_shows_every_juror_and_says_what_errors_are_held_against(meas
         assert {len(row) for row in section.rows} == {len(section.head)}
 
 
+def test_the_headline_figures_are_those_of_the_whole_panel(measured, figure):
+    assert jury_report.headline(measured) == {
+        "alpha": figure("alpha")[0],
+        "kappa": figure("kappa")[0],
+        "effective_jury_size": figure("effective_size", "reviewed")[0],
+    }
+    assert jury_report.headline(schema.JURY_QUALITY.build([])) == {}
+
+
 def test_the_report_has_its_two_heat_maps(measured):
     found = jury_report.pictures(measured)
     assert set(found) == {"error correlation of jurors", "intended and final category"}

@@ -174,6 +174,10 @@ def test_one_home_is_written_by_one_run_at_a_time():
         settings = yaml.safe_load((ROOT / place).read_text("utf-8"))
         assert settings["concurrency"]["runs"]["max_concurrent_runs"] == 1
         assert settings["telemetry"]["enabled"] is False
+        # By step, one that was killed kept its place: the next run waited for ever, at full load.
+        assert settings["concurrency"]["pools"] == {"granularity": "run", "default_limit": 1}
+        # Nothing is asked of the user or sent for them.
+        assert settings["nux"]["enabled"] is False
     helm = yaml.safe_load((ROOT / "deploy" / "helm-dagster.yaml").read_text("utf-8"))
     queue = helm["dagsterDaemon"]["runCoordinator"]["config"]["queuedRunCoordinator"]
     assert queue == {"maxConcurrentRuns": 1}

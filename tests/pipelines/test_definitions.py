@@ -212,6 +212,46 @@ def test_every_asset_says_what_one_row_is(build):
         assert key.split("/")[0] in {*schema.TABLES, "refresh_plan"}
 
 
+@pytest.fixture
+def trained(build, write):
+    """The lineage with co-training."""
+    training = {
+        "classifiers": [{"name": "small", "model": "tiny"}],
+        "loop_size": "small",
+        "generator": {"model": "tiny"},
+        "serve": {"program": "vllm"},
+    }
+    generator = {"model": "tiny", "url": "http://127.0.0.1:1/v1"}
+    return build(write(training=training, roles={"generator": generator}))
+
+
+def test_every_asset_has_group_owner_and_kinds(trained):
+    for key, spec in _keys(trained).items():
+        assert spec.group_name in {*STAGES, "plan", "training"}, key
+        assert spec.owners == ["team:safety-data"], key
+        assert ("parquet" in spec.kinds) is (key != "refresh_plan"), key
+    kinds = {key: spec.kinds - {"parquet"} for key, spec in _keys(trained).items()}
+    assert kinds["synthesized_prompts"] == kinds["refresh_plan"] == {"llm", "qdrant"}
+    assert kinds["jury_votes/juror_1"] == {"llm"}
+    assert kinds["iteration_0/classifier"] == {"pytorch"}
+    assert kinds["clean_prompts"] == set()
+
+
+def test_what_a_host_has_once_is_a_pool_of_the_assets_that_use_it(trained):
+    found = set()
+    for asset in trained.assets:
+        resources = asset.required_resource_keys
+        # A step has one pool: the scarcer of what it uses.
+        expected = "models" if "llm" in resources else None
+        expected = "vector_store" if "retrieval" in resources else expected
+        # Generated prompts need the approval, not the machine that trains.
+        generated = asset.op.name.endswith("generated_prompts")
+        expected = "training" if "training" in resources and not generated else expected
+        assert asset.op.pool == expected, asset.keys
+        found.add(asset.op.pool)
+    assert found == {None, "models", "vector_store", "training"}
+
+
 def test_the_failure_of_every_step_is_told(build):
     defs = build("offline")
     for asset in [*defs.assets, *defs.asset_checks]:
