@@ -61,7 +61,7 @@ def sections(quality: pa.Table) -> list[Section]:
     return [section for section in found if section.rows]
 
 
-def headline(quality: pa.Table) -> dict[str, float]:
+def headline(quality: pa.Table) -> dict[str, Any]:
     """The figures that one follows from release to release; those without votes are left out."""
     known = _Figures(quality)
     names = {
