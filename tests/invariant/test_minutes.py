@@ -38,8 +38,10 @@ def test_one():
 
 @pytest.mark.parametrize(("option", "status"), [(["--hold-budgets"], 1), ([], 0)])
 def test_a_session_over_its_budget_fails_where_budgets_are_held(
-    option, status, tmp_path, pytestconfig
+    option, status, tmp_path, pytestconfig, monkeypatch
 ):
+    # CI itself holds budgets, by this variable.
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
     file = tmp_path / "test_slow.py"
     file.write_text(SLOW)
     command = [sys.executable, "-m", "pytest", "-c", "pyproject.toml", "-p", "tests.conftest"]
