@@ -70,7 +70,6 @@ def _placed(asset: dg.AssetsDefinition, known: Mapping[str, Machine]) -> dg.Asse
         config_schema=op.config_schema,
         required_resource_keys=set(op.required_resource_keys),
         tags={**op.tags, TAG: json.dumps(_asked(machine))},
-        code_version=op.version,
         retry_policy=_RETRY,
     )
     return type(asset)(**{**asset.get_attributes_dict(), "node_def": node})
