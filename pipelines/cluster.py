@@ -34,7 +34,8 @@ def executor(home: Path) -> dg.ExecutorDefinition:
             "executor ray needs dagster-ray: install the group `scale` (make .venv/scale)"
         ) from None
     settings = {"address": {"env": "RAY_ADDRESS"}, "env_vars": environment(home)}
-    return ray_executor.configured({"ray": settings}, name="ray")
+    found: dg.ExecutorDefinition = ray_executor.configured({"ray": settings}, name="ray")
+    return found
 
 
 def placed(

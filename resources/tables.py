@@ -36,7 +36,7 @@ class ParquetTables(dg.UPathIOManager):
     def dump_to_path(self, context: dg.OutputContext, obj: Any, path: UPath) -> None:
         """Write the table so that a reader sees the old file or the new."""
         table = known.of(context.asset_key.path).enforce(obj)
-        with _reaching(context.asset_key, path):
+        with _reaching(path, *context.asset_key.path):
             digest = _write(table, path, context.run_id)
         context.log.info(f"{context.asset_key.to_user_string()}: {table.num_rows:,} rows")
         context.add_output_metadata(
@@ -49,7 +49,7 @@ class ParquetTables(dg.UPathIOManager):
     def load_from_path(self, context: dg.InputContext, path: UPath) -> pa.Table:
         """The table; raises `dg.Failure` when it has not been made yet."""
         key = context.asset_key.to_user_string()
-        with _reaching(context.asset_key, path):
+        with _reaching(path, *context.asset_key.path):
             try:
                 with path.open("rb") as file:
                     return pq.read_table(file)
@@ -73,7 +73,7 @@ class Tables(dg.ConfigurableResource):
     def read(self, *key: str) -> pa.Table | None:
         """The table of an asset key, or None if it has not been made."""
         path = UPath(self.folder, *key, _PART)
-        with _reaching(dg.AssetKey(key), path):
+        with _reaching(path, *key):
             if not path.exists():
                 return None
             with path.open("rb") as file:
@@ -82,14 +82,15 @@ class Tables(dg.ConfigurableResource):
     def made(self) -> list[tuple[str, ...]]:
         """Keys of all tables that have been made."""
         root = UPath(self.folder)
-        found = root.glob(f"**/{_PART}") if root.exists() else ()
-        return sorted(tuple(path.parent.relative_to(root).parts) for path in found)
+        with _reaching(root):
+            found = root.glob(f"**/{_PART}") if root.exists() else ()
+            return sorted(tuple(path.parent.relative_to(root).parts) for path in found)
 
     def write(self, table: pa.Table, *key: str) -> None:
         """Replace the table of an asset key, under its schema."""
         path = UPath(self.folder, *key, _PART)
         whole = known.of(key).enforce(table)
-        with _reaching(dg.AssetKey(key), path):
+        with _reaching(path, *key):
             _write(whole, path, "draft")
 
 
@@ -125,14 +126,13 @@ def _write(table: pa.Table, path: UPath, run: str) -> str:
 
 
 @contextmanager
-def _reaching(key: dg.AssetKey, path: UPath) -> Iterator[None]:
+def _reaching(path: UPath, *key: str) -> Iterator[None]:
     """Say what to do when an object store cannot be used; clients fail in errors of their own."""
     try:
         yield
     except Exception as error:
         if _is_local(path) or isinstance(error, (dg.Failure, pa.ArrowInvalid)):
             raise
-        name = key.to_user_string()
         mend = (
             f"install the group `scale` (make .venv/scale), or what opens {path.protocol}://"
             if isinstance(error, ImportError)
@@ -140,10 +140,11 @@ def _reaching(key: dg.AssetKey, path: UPath) -> Iterator[None]:
             "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, and AWS_ENDPOINT_URL of another store than "
             "Amazon's)"
         )
-        raise dg.Failure(
-            f"table {name} cannot be reached at {path} ({error}): {mend}; then materialize asset "
-            f"{name} again"
-        ) from None
+        name = "/".join(key)
+        what, again = f"table {name}", f"; then materialize asset {name} again"
+        if not key:
+            what, again = "the folder of tables", ""
+        raise dg.Failure(f"{what} cannot be reached at {path} ({error}): {mend}{again}") from None
 
 
 def _is_local(path: UPath) -> bool:

@@ -62,7 +62,7 @@ class Killer:
         os.kill(target, signal.SIGKILL)
         paid = self._lineage.paid()[self._asset]
         self.hit = {"asset": self._asset, "seconds": round(elapsed, 1), "calls": paid}
-        self.hit["process"] = " ".join(told)[-60:].strip()
+        self.hit["process"] = " ".join(told).strip()
         say(f"ray drill: killed {self.hit}")
 
 

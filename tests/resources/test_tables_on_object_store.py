@@ -166,6 +166,14 @@ def test_missing_credentials_are_told_with_their_names(manager, monkeypatch, act
     assert all(name in told for name in (*CREDENTIALS, "AWS_ENDPOINT_URL"))
 
 
+def test_a_listing_without_credentials_is_told_too(monkeypatch):
+    for name in CREDENTIALS:
+        monkeypatch.delenv(name)
+    s3fs.S3FileSystem.clear_instance_cache()
+    told = _told(Tables(folder=URL).made)
+    assert told.startswith(f"the folder of tables cannot be reached at {URL} (Unable to locate")
+
+
 def test_a_missing_package_is_told():
     manager = TablesIOManager(folder="gs://tables/home").create_io_manager(None)
     told = _told(lambda: _store(manager, _table("a")))
