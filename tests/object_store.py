@@ -54,8 +54,8 @@ def gate(store: str, after: int) -> Iterator[tuple[str, threading.Event]]:
             with client, socket.create_connection((host, int(port))) as behind:
                 answers = threading.Thread(target=_pass, args=(behind, client), daemon=True)
                 answers.start()
-                _pass(client, behind, after)
-                shut.set()
+                if _pass(client, behind, after) == 0:
+                    shut.set()
                 # Nothing more is passed on until the writer is gone.
                 with suppress(OSError):
                     while client.recv(65536):
@@ -65,9 +65,11 @@ def gate(store: str, after: int) -> Iterator[tuple[str, threading.Event]]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}", shut
 
 
-def _pass(source: socket.socket, target: socket.socket, most: int | None = None) -> None:
+def _pass(source: socket.socket, target: socket.socket, most: int | None = None) -> int:
+    """How many of `most` bytes have not come when the source ends."""
     left = sys.maxsize if most is None else most
     with suppress(OSError):
         while left and (some := source.recv(min(left, 4096))):
             target.sendall(some)
             left -= len(some)
+    return left
