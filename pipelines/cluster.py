@@ -72,6 +72,7 @@ def _placed(asset: dg.AssetsDefinition, known: Mapping[str, Machine]) -> dg.Asse
         required_resource_keys=set(op.required_resource_keys),
         tags={**op.tags, TAG: json.dumps(_asked(machine))},
         retry_policy=_RETRY,
+        pool=op.pool,
     )
     return type(asset)(**{**asset.get_attributes_dict(), "node_def": node})
 

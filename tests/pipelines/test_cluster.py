@@ -147,6 +147,8 @@ def test_steps_differ_from_those_of_other_executors_in_nothing_else(build):
                 sorted(hook.name for hook in asset.hook_defs),
                 sorted(asset.required_resource_keys),
                 asset.can_subset,
+                asset.op.pool,
+                [(spec.key, spec.kinds, spec.owners) for spec in asset.specs],
             )
             for asset in defs.assets
         }
