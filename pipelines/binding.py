@@ -47,10 +47,11 @@ def resources(profile: Profile, home: Path, jurors: list[str]) -> dict[str, Any]
         # The generator scores its own prompts (paper section 4.3).
         roles.setdefault("scorer", roles["generator"])
     database = _value(profile.ledger) or f"sqlite:///{home / 'ledger.db'}"
+    tables = _value(profile.tables) or str(home / "tables")
     ledger, crawl_store = Ledger(url=database), PostStore(url=database)
     releases = Releases(folder=str(home / "release"))
     kept: dict[str, Any] = {
-        "tables": Tables(folder=str(home / "tables")),
+        "tables": Tables(folder=tables),
         "state": State(folder=str(home / "state"), profile=profile.name),
         "releases": releases,
         "reviews": _reviews(profile, home),
@@ -63,7 +64,7 @@ def resources(profile: Profile, home: Path, jurors: list[str]) -> dict[str, Any]
         **kept,
         **_inputs(profile, crawl_store),
         "publishing": Publishing(folder=str(home / "public"), releases=releases),
-        "io_manager": TablesIOManager(folder=str(home / "tables")),
+        "io_manager": TablesIOManager(folder=tables),
         "takedown": Takedown(ledger=ledger, crawl_store=crawl_store, **kept),
         "translator": _translator(profile.translator),
         **_training(profile.training, home, releases),

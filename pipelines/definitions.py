@@ -21,7 +21,7 @@ from assets import (
 )
 from assets import checks as asset_checks
 from chillguard import schema
-from pipelines import binding, parts
+from pipelines import binding, cluster, parts
 from pipelines import profile as profiles
 from pipelines.catalog import catalogued
 from pipelines.hooks import watched
@@ -30,12 +30,6 @@ from pipelines.jobs import training as training_job
 from pipelines.schedules import SCHEDULES
 from pipelines.sensors import sensors
 from resources.launcher import Machine
-
-_EXECUTORS = {
-    "in_process": dg.in_process_executor,
-    "multiprocess": dg.multiprocess_executor,
-}
-
 
 # Tables about the jury, which the card shows and the funnel does not count.
 _BESIDE = [
@@ -80,26 +74,34 @@ def build(profile: profiles.Profile, home: Path) -> dg.Definitions:
     ]
     trained = _training(profile.training, jurors)
     keys = [key for asset in [*assets, *trained] for key in asset.keys]
+    made = [watched(catalogued(asset)) for asset in (*assets, *trained, plan.refresh_plan(jurors))]
+    checks = [
+        watched(check)
+        for check in (
+            *(asset_checks.schema_check(key) for key in keys),
+            asset_checks.funnel_check(lineage),
+            *asset_checks.RELEASE_CHECKS,
+            *asset_checks.generation_checks([key for asset in trained for key in asset.keys]),
+        )
+    ]
+    if profile.executor == "ray":
+        machines = cluster.machines(profile, jurors, [*keys, plan.PLAN])
+        made, checks = cluster.placed(made, machines), cluster.placed(checks, machines)
     return dg.Definitions(
-        assets=[
-            watched(catalogued(asset)) for asset in (*assets, *trained, plan.refresh_plan(jurors))
-        ],
-        asset_checks=[
-            watched(check)
-            for check in (
-                *(asset_checks.schema_check(key) for key in keys),
-                asset_checks.funnel_check(lineage),
-                *asset_checks.RELEASE_CHECKS,
-                *asset_checks.generation_checks([key for asset in trained for key in asset.keys]),
-            )
-        ],
+        assets=made,
+        asset_checks=checks,
         jobs=[*JOBS, training_job] if trained else JOBS,
         schedules=SCHEDULES,
         sensors=sensors(profile),
         resources=binding.resources(profile, home, jurors),
-        executor=_EXECUTORS[profile.executor],
+        executor=_executor(profile.executor, home),
         loggers={"console": dg.colored_console_logger.configured({"log_level": "INFO"})},
     )
+
+
+def _executor(kind: str, home: Path) -> dg.ExecutorDefinition:
+    here = {"in_process": dg.in_process_executor, "multiprocess": dg.multiprocess_executor}
+    return here.get(kind) or cluster.executor(home)
 
 
 def _training(part: parts.Training | None, jurors: list[str]) -> Sequence[dg.AssetsDefinition]:

@@ -86,6 +86,12 @@ class Embedder(Part):
             raise ValueError("kind endpoint gives no sparse vectors; use kind bge-m3 for `sparse`")
         return self
 
+    @property
+    def gpus(self) -> int:
+        """How many GPUs it uses; bge-m3 takes one unless told."""
+        used = [device for device in self.devices or ["cuda"] if device != "cpu"]
+        return len(used) if self.kind == "bge-m3" else 0
+
 
 class Translator(Part):
     """What translates English: the stand-in, opus-mt in process, or the model role `translator`.
@@ -101,6 +107,11 @@ class Translator(Part):
     device: str | None = None
     batch_size: int | None = None
     max_tokens: int | None = None
+
+    @property
+    def gpus(self) -> int:
+        """How many GPUs it uses; opus-mt is on the CPU unless told."""
+        return int(self.kind == "opus-mt" and self.device not in (None, "cpu"))
 
 
 class VectorStore(Part):
@@ -141,7 +152,7 @@ class Budget(Part):
 
 
 class Machine(Part):
-    """What one training step needs; one process per GPU."""
+    """What one step needs; training starts one process per GPU."""
 
     gpus: int = Field(0, ge=0)
     cpus: float | None = None

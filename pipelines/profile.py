@@ -22,6 +22,7 @@ from pipelines.parts import (
     Budget,
     Embedder,
     FromEnvironment,
+    Machine,
     Part,
     Role,
     Training,
@@ -45,6 +46,7 @@ _PATHS = frozenset(
         "audit_decisions",
         "prices",
         "approval",
+        "tables",
     )
 )
 _TAXONOMY = "packaged:taxonomy.yaml"
@@ -59,7 +61,8 @@ class Profile(Part):
     """Everything that a deployment chooses; science settings are under `settings`."""
 
     name: str
-    executor: Literal["in_process", "multiprocess"] = "multiprocess"
+    executor: Literal["in_process", "multiprocess", "ray"] = "multiprocess"
+    machines: dict[str, Machine] = {}
     taxonomy: str = _TAXONOMY
     seed_keywords: str = "packaged:seed_keywords.yaml"
     anchors: str | None = "packaged:anchors.yaml"
@@ -75,6 +78,7 @@ class Profile(Part):
     roles: dict[str, Role]
     jurors: list[Role]
     ledger: str | FromEnvironment | None = None
+    tables: str | FromEnvironment | None = None
     webhook: FromEnvironment = FromEnvironment(env="CHILLGUARD_WEBHOOK_URL")
     prices: Path | None = None
     budgets: dict[str, Budget] = {}
@@ -141,6 +145,12 @@ class Profile(Part):
             return os.environ[self.ledger.env]
         return self.ledger or f"sqlite:///{folder / 'ledger.db'}"
 
+    def tables_url(self, folder: Path) -> str:
+        """Path or fsspec URL of the tables, read from the environment if it is named there."""
+        if isinstance(self.tables, FromEnvironment):
+            return os.environ[self.tables.env]
+        return self.tables or str(folder / "tables")
+
     def price_list(self) -> dict[str, dict[str, float]]:
         """Prices per million tokens by model, from the price file; empty without one.
 
@@ -176,7 +186,18 @@ def is_set(name: str) -> bool:
 
 def active() -> Profile:
     """The profile that the environment names; `offline` by default."""
-    return load(os.environ.get("CHILLGUARD_PROFILE", "offline"))
+    return load(_named())
+
+
+def environment(folder: Path) -> list[str]:
+    """What another machine needs in its environment to load the same profile and home."""
+    name = _named()
+    place = name if (SHIPPED / f"{name}.yaml").exists() else str(Path(name).resolve())
+    return [f"CHILLGUARD_PROFILE={place}", f"CHILLGUARD_HOME={folder}"]
+
+
+def _named() -> str:
+    return os.environ.get("CHILLGUARD_PROFILE", "offline")
 
 
 def load(name: str) -> Profile:
@@ -256,5 +277,6 @@ def _absolute(value: Any, folder: Path) -> Any:
 
 def _resolved(key: str, value: Any, folder: Path) -> Any:
     if key in _PATHS and isinstance(value, str):
-        return value if value.startswith("packaged:") else str((folder / value).resolve())
+        elsewhere = value.startswith("packaged:") or "://" in value
+        return value if elsewhere else str((folder / value).resolve())
     return _absolute(value, folder)

@@ -32,7 +32,9 @@ def main() -> None:
     try:
         steps = walker(profile).walk(given.prompt_id)
     except trace.DeadEnd as error:
-        sys.exit(f"trace: {error}; look it up in {home / 'tables'}, or run the refresh first")
+        sys.exit(
+            f"trace: {error}; look it up in {profile.tables_url(home)}, or run the refresh first"
+        )
     except dg.Failure as failure:
         sys.exit(f"trace: {failure.description}")
     for step in steps:
@@ -47,7 +49,7 @@ def main() -> None:
 def walker(profile: profiles.Profile) -> trace.Walker:
     """A walker over the tables of the last run."""
     home = profiles.home()
-    source = Tables(folder=str(home / "tables"))
+    source = Tables(folder=profile.tables_url(home))
     tables = {"/".join(key): table for key in source.made() if (table := source.read(*key))}
     state = State(folder=str(home / "state"), profile=profile.name)
     queries: dict[str, synthesis.Query] = {}

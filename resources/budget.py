@@ -40,8 +40,14 @@ class Budget:
 
     @classmethod
     def of(cls, asset: str, run_id: str, stage: Cap, run: Cap, ledger: Ledger) -> "Budget":
-        """The budget of an asset, counting what this run has spent already."""
-        return cls(asset, stage, run, ledger.spent(run_id=run_id))
+        """The budget of an asset, counting what this run has spent already.
+
+        The asset itself has where its step is made again.
+        """
+        mine = ledger.spent(run_id=run_id, asset=asset)
+        whole = ledger.spent(run_id=run_id)
+        before = Spent(whole.calls - mine.calls, whole.tokens - mine.tokens, whole.cost - mine.cost)
+        return cls(asset, stage, run, before, mine.calls, mine.tokens, mine.cost)
 
     @property
     def calls_left(self) -> int | None:

@@ -27,7 +27,7 @@ from stand_ins import DELAY_S, StandIns
 
 _CONCURRENCY = 16
 # Sent and not answered yet, and the answers of 0.05 s, which may wait for their commit.
-_MOST_IN_FLIGHT = _CONCURRENCY + round(_CONCURRENCY * 0.05 / DELAY_S)
+MOST_IN_FLIGHT = _CONCURRENCY + round(_CONCURRENCY * 0.05 / DELAY_S)
 _LOOK_S = 0.02
 _WITHIN_S = 240.0
 _LINEAGE = ["dagster", "asset", "materialize", "-m", "pipelines.definitions"]
@@ -57,15 +57,15 @@ class Moment:
 
 
 class Lineage:
-    """A home, and the endpoint that its roles and jurors ask."""
+    """A home, and the endpoint that its roles and jurors ask; `document` is more of its profile."""
 
-    def __init__(self, folder: Path, server: StandIns) -> None:
+    def __init__(self, folder: Path, server: StandIns, **document: Any) -> None:
         self.folder = folder
         self.server = server
         self._ledger = f"file:{folder / 'ledger.db'}?mode=rw"
         bound = {"url": server.url, "structured": "prompt", "concurrency": _CONCURRENCY}
         jurors = [{"model": f"offline-juror-{slot}", **bound} for slot in (1, 2, 3, 4)]
-        document = {**_PROFILE, "roles": dict.fromkeys(_ROLES, bound), "jurors": jurors}
+        document = {**_PROFILE, **document, "roles": dict.fromkeys(_ROLES, bound), "jurors": jurors}
         (folder / "drill.yaml").write_text(json.dumps(document), "utf-8")
         (folder / "dagster").mkdir()
         shutil.copy(ROOT / "dagster.yaml", folder / "dagster")
@@ -78,7 +78,7 @@ class Lineage:
             "PYTHONWARNINGS": "ignore",
         }
 
-    def run(self, look: Callable[[float], bool]) -> bool:
+    def run(self, look: Callable[[float], bool], within_s: float = _WITHIN_S) -> bool:
         """Make every asset until done, or until `look` says to kill it; whether it was killed."""
         command = [
             sys.executable,
@@ -93,8 +93,8 @@ class Lineage:
             began = time.monotonic()
             try:
                 while process.poll() is None and not look(time.monotonic() - began):
-                    if time.monotonic() - began > _WITHIN_S:
-                        raise Failed(f"the lineage is not done after {_WITHIN_S:.0f} s")
+                    if time.monotonic() - began > within_s:
+                        raise Failed(f"the lineage is not done after {within_s:.0f} s")
                     time.sleep(_LOOK_S)
             finally:
                 kill(process)
@@ -221,7 +221,7 @@ def drill(kills: int, seed: int) -> dict[str, Any]:
         and told["distinct"] == ideal["distinct"]
         and ideal["asked"] == sum(answers.values())
         and twice <= sum(lost)
-        and max(lost, default=0) <= _MOST_IN_FLIGHT,
+        and max(lost, default=0) <= MOST_IN_FLIGHT,
         "machine": machine(),
     }
 

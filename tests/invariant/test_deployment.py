@@ -193,6 +193,25 @@ def test_kubernetes_gets_no_password_and_the_same_ray():
     )
 
 
+def test_runs_on_ray_are_launched_there_from_the_same_storage(tmp_path, monkeypatch):
+    pytest.importorskip("dagster_ray", reason="needs the group `dev` or `scale`")
+    names = ("dagster.yaml", "ray/dagster.yaml")
+    texts = [(ROOT / "deploy" / name).read_text("utf-8") for name in names]
+    plain, settings = map(yaml.safe_load, texts)
+    assert {name: settings[name] for name in plain} == plain
+    del settings["storage"], settings["compute_logs"]
+    settings["local_artifact_storage"]["config"]["base_dir"] = str(tmp_path)
+    (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(settings), "utf-8")
+    monkeypatch.setenv("RAY_ADDRESS", "http://ray:8265")
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        launcher = instance.run_launcher
+        assert type(launcher).__name__ == "RayRunLauncher"
+        assert launcher.address == "http://ray:8265"
+        assert (launcher.num_cpus, launcher.num_gpus) == (None, None)
+        assert instance.run_monitoring_enabled
+        assert instance.run_monitoring_max_resume_run_attempts == 1
+
+
 def test_the_ui_of_make_listens_on_loopback():
     lines = (ROOT / "Makefile").read_text("utf-8").splitlines()
     served = [line for line in lines if "dagster dev" in line or "dagster-webserver" in line]

@@ -44,10 +44,14 @@ def test_the_paper_s_profile_holds_the_paper_s_numbers():
     assert profiles.load("paper").settings == profiles.Settings()
 
 
-def test_the_cluster_is_the_paper_with_servers_for_ledger_and_vectors():
+def test_the_cluster_is_the_paper_on_ray_with_servers_and_shared_tables():
     paper, cluster = (profiles.load(name).model_dump() for name in ("paper", "cluster"))
     changed = {key for key in paper if paper[key] != cluster[key]}
-    assert changed == {"name", "ledger", "vector_store"}
+    assert changed == {"name", "executor", "ledger", "vector_store", "tables", "translator"}
+    assert cluster["executor"] == "ray"
+    assert cluster["tables"] == {"env": "CHILLGUARD_TABLES_URL"}
+    # On a GPU, which the step then asks Ray for.
+    assert {**cluster["translator"], "device": None} == paper["translator"]
     assert cluster["vector_store"]["url"] == {"env": "QDRANT_URL"}
     assert cluster["ledger"] == {"env": "CHILLGUARD_LEDGER_URL"}
 

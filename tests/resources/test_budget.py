@@ -3,7 +3,7 @@
 import pytest
 
 from resources.budget import Budget, Cap, Price
-from resources.ledger import Spent
+from resources.ledger import Call, Ledger, Spent
 
 NOTHING = Spent(0, 0, 0.0)
 
@@ -39,3 +39,22 @@ def test_a_crossed_cap_is_named(stage, run, says):
 
 def test_prices_are_per_million_tokens():
     assert Price(prompt=2.0, completion=10.0).cost(500_000, 100_000) == pytest.approx(2.0)
+
+
+def _call(key, asset, run_id):
+    given = {"asset": asset, "run_id": run_id, "role": "juror", "model": "m", "revision": "main"}
+    told = {"repeat_index": 0, "answer": "yes", "finish_reason": "stop", "endpoint": "e"}
+    used = {"latency_ms": 1.0, "prompt_tokens": 6, "completion_tokens": 4, "cost": 0.5}
+    return Call(key=key, **given, **told, **used)
+
+
+def test_a_step_that_is_made_again_has_spent_what_it_did_in_this_run(tmp_path):
+    ledger = Ledger(url=f"sqlite:///{tmp_path / 'ledger.db'}")
+    rows = (("k1", "a", "run"), ("k2", "a", "run"), ("k3", "b", "run"), ("k4", "a", "earlier"))
+    ledger.add(_call(*row) for row in rows)
+    again = Budget.of("a", "run", Cap(calls=3, tokens=99, cost=9.0), Cap(calls=5), ledger)
+    assert (again.calls, again.tokens, again.cost) == (2, 20, 1.0)
+    assert again.before == Spent(1, 10, 0.5)
+    assert again.calls_left == 1
+    again.spent(10, 0.5)
+    assert again.crossed() == "stage a: 3 of 3 calls"
