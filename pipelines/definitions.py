@@ -94,14 +94,20 @@ def build(profile: profiles.Profile, home: Path) -> dg.Definitions:
         schedules=SCHEDULES,
         sensors=sensors(profile),
         resources=binding.resources(profile, home, jurors),
-        executor=_executor(profile.executor, home),
+        executor=_executor(profile, home),
         loggers={"console": dg.colored_console_logger.configured({"log_level": "INFO"})},
     )
 
 
-def _executor(kind: str, home: Path) -> dg.ExecutorDefinition:
-    here = {"in_process": dg.in_process_executor, "multiprocess": dg.multiprocess_executor}
-    return here.get(kind) or cluster.executor(home)
+def _executor(profile: profiles.Profile, home: Path) -> dg.ExecutorDefinition:
+    if profile.executor == "ray":
+        return cluster.executor(home)
+    if profile.executor == "in_process":
+        return dg.in_process_executor
+    # A host that loads models itself has room for one at a time.
+    at_once = {"max_concurrent": 1} if profile.loads_models else {}
+    found: dg.ExecutorDefinition = dg.multiprocess_executor.configured(at_once, "multiprocess")
+    return found
 
 
 def _training(part: parts.Training | None, jurors: list[str]) -> Sequence[dg.AssetsDefinition]:

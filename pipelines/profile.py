@@ -134,6 +134,13 @@ class Profile(Part):
         return [s for s in self.posts if isinstance(s, SourceConfig) or s.enabled]
 
     @property
+    def loads_models(self) -> bool:
+        """Whether a stage starts a model server, or trains, on the host where its step runs."""
+        roles = (*self.roles.values(), *self.jurors)
+        here = self.training is not None and self.training.executor.kind == "local"
+        return here or any(role.serve for role in roles)
+
+    @property
     def anchor_file(self) -> str | None:
         """The anchors; of another taxonomy than the shipped one only those that it names."""
         own = "anchors" in self.model_fields_set or self.taxonomy == _TAXONOMY

@@ -143,6 +143,16 @@ def test_the_profile_chooses_the_executor(build, name, executor):
     assert build(name).executor.name == executor
 
 
+SERVED = {"jurors": [{"model": "m", "serve": {"model": "/models/m"}}] * 4}
+
+
+@pytest.mark.parametrize(("document", "at_once"), [({}, None), (SERVED, 1)])
+def test_where_stages_start_servers_one_step_runs_at_a_time(build, write, document, at_once):
+    executor = build(write(executor="multiprocess", **document)).executor
+    config = executor.apply_config_mapping({"config": {}}).value["config"]
+    assert config["max_concurrent"] == at_once
+
+
 def test_all_outputs_are_under_the_home(build, tmp_path):
     resources = build("offline").resources
     home = str(tmp_path / "home")
