@@ -26,6 +26,8 @@ from resources.hub import hub_rows, need_columns
 _MAX_FIELD = 1 << 24
 # JSON lines of prompts pack to a tenth; gzip packs zeros to a thousandth.
 _MAX_RATIO = 200
+_MAX_ARRAY = 1 << 28
+_ROWS = 1024
 _SOURCE: TypeAdapter[records.SourceConfig | records.HubConfig] = TypeAdapter(records.AnySource)
 
 
@@ -134,6 +136,8 @@ def _json(path: Path, source: records.SourceConfig) -> Iterator[records.Parsed]:
     if not is_array:
         yield from _jsonl(path, source)
         return
+    if path.stat().st_size > _MAX_ARRAY:
+        raise OSError(f"an array is read whole, and this one has more than {_MAX_ARRAY >> 20} MiB")
     try:
         rows = json.loads(path.read_text("utf-8-sig"))
     except (ValueError, RecursionError) as error:
@@ -163,11 +167,10 @@ def _lines(file: io.BufferedIOBase, packed: int) -> Iterator[bytes | None]:
 
     Raises `OSError` when the file unpacks to far more than texts do.
     """
-    allowed, cut = max(_MAX_FIELD << 2, packed * _MAX_RATIO), False
+    unpacked, cut = 0, False
     while part := file.readline(_MAX_FIELD):
-        allowed -= len(part)
-        if allowed < 0:
-            raise OSError(f"it unpacks to more than {_MAX_RATIO} times its size, as no text does")
+        unpacked += len(part)
+        _bound(unpacked, packed)
         ends = part.endswith(b"\n") or len(part) < _MAX_FIELD
         if ends:
             yield None if cut else part
@@ -199,12 +202,23 @@ def _csv(path: Path, source: records.SourceConfig) -> Iterator[records.Parsed]:
             yield records.Parsed(reader.line_num, _not_none(row), error)
 
 
+def _bound(unpacked: int, packed: int) -> None:
+    if unpacked > max(_MAX_FIELD << 2, packed * _MAX_RATIO):
+        raise OSError(f"it unpacks to more than {_MAX_RATIO} times its size, as no text does")
+
+
 def _parquet(path: Path, source: records.SourceConfig) -> Iterator[records.Parsed]:
+    """Rows, few at a time: a value that stands once in the file may stand in each of them."""
+    packed, unpacked = path.stat().st_size, 0
     with pq.ParquetFile(path) as file:
+        groups = (file.metadata.row_group(number) for number in range(file.num_row_groups))
+        _bound(sum(group.total_byte_size for group in groups), packed)
         need_columns(source, f"file {path}, line 1", file.schema_arrow.names)
         wanted = {path.split(".")[0] for path in [*source.columns.values(), *source.where]}
         number = 0
-        for batch in file.iter_batches(columns=sorted(wanted)):
+        for batch in file.iter_batches(_ROWS, columns=sorted(wanted)):
+            unpacked += batch.nbytes
+            _bound(unpacked, packed)
             for row in batch.to_pylist():
                 number += 1
                 yield records.Parsed(number, row)

@@ -5,6 +5,8 @@ import json
 import tracemalloc
 
 import dagster as dg
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from chillguard import records
@@ -50,6 +52,38 @@ def test_a_packed_bomb_is_refused_in_one_sentence_and_little_memory(tmp_path, sm
     )
     assert "\n" not in told
     assert peak < 1 << 20
+
+
+def _parquet(path, texts, **how):
+    pq.write_table(pa.table({"text": texts}), path, compression="zstd", **how)
+
+
+@pytest.mark.parametrize("use_dictionary", [False, True], ids=["packed", "said once"])
+def test_a_parquet_bomb_is_refused_before_it_is_held(tmp_path, small, use_dictionary):
+    path = tmp_path / "bomb.parquet"
+    _parquet(path, ["x" * 500] * 40_000, use_dictionary=use_dictionary)
+    assert path.stat().st_size < 1 << 16
+    before = pa.total_allocated_bytes()
+    rows = files.parsed_rows(records.SourceConfig(name="mine", path=path))
+    held = (pa.total_allocated_bytes() - before for _ in rows)
+    with pytest.raises(dg.Failure, match="it unpacks to more than 200 times its size"):
+        assert max(held) < 2 << 20
+    assert pa.total_allocated_bytes() - before < 2 << 20
+
+
+def test_a_parquet_file_of_texts_is_read(tmp_path, small):
+    path = tmp_path / "texts.parquet"
+    _parquet(path, [f"{n} 今天天气不错" for n in range(30_000)])
+    texts, rejects = _read(path)
+    assert (len(texts), rejects) == (30_000, [])
+
+
+def test_a_huge_array_is_refused_before_it_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "_MAX_ARRAY", 1 << 20)
+    path = tmp_path / "array.json"
+    path.write_bytes(b"[" + b" " * (1 << 20) + b"]")
+    with pytest.raises(dg.Failure, match="this one has more than 1 MiB"):
+        _read(path)
 
 
 def test_texts_that_pack_well_are_read(tmp_path, small):
