@@ -1,6 +1,7 @@
 """Jobs: what is materialised together, and what is done about calls that failed."""
 
 import dagster as dg
+from pydantic import Field
 
 from pipelines.hooks import tell_of_failure
 from resources.llm import LanguageModels
@@ -66,7 +67,7 @@ plan = dg.define_asset_job(
 class Redrive(dg.Config):
     """Which quarantined calls to ask again: those of one asset key, or all."""
 
-    asset: str | None = None
+    asset: str | None = Field(None, description="an asset key, such as rewritten_prompts; or all")
 
 
 @dg.op
@@ -86,9 +87,9 @@ def redrive_quarantine() -> None:
 
 
 class Removal(dg.Config):
-    """Which post to take down: its own id (or `source:own id`), its URL, or its post id."""
+    """Which post to take down."""
 
-    post: str
+    post: str = Field(description="its own id (or `source:own id`), its URL, or its post id")
 
 
 @dg.op
@@ -109,10 +110,10 @@ def post_takedown() -> None:
 
 
 class Publication(dg.Config):
-    """The approval file (`chillguard.approval`), and which release; the newest unless told."""
+    """Who allowed it, and which release."""
 
-    approval: str
-    version: str | None = None
+    approval: str = Field(description="path of the approval file (README, Publish a release)")
+    version: str | None = Field(None, description="version of the release; the newest unless told")
 
 
 @dg.op

@@ -1,7 +1,7 @@
 import dagster as dg
 import pytest
 
-from pipelines import definitions
+from pipelines import definitions, jobs
 from pipelines import profile as profiles
 from resources.ledger import Quarantined
 from tests.chillguard import builders
@@ -125,3 +125,9 @@ def test_a_release_is_published_by_its_approval_only(tmp_path, version, publishe
         done = job.execute_in_process(run_config=config, instance=instance, raise_on_error=False)
     assert done.success is published
     assert (tmp_path / "public" / "v1" / "SHA256SUMS").exists() is published
+
+
+def test_the_launchpad_says_what_each_field_of_a_job_is():
+    for config in (jobs.Redrive, jobs.Removal, jobs.Publication):
+        shape = config.to_config_schema().as_field().config_type
+        assert [name for name, field in shape.fields.items() if not field.description] == []
