@@ -6,7 +6,6 @@ Votes are an array of prompts × jurors: 0 safe, 1 unsafe, -1 abstain. A figure 
 
 import itertools
 
-import krippendorff
 import numpy as np
 import numpy.typing as npt
 
@@ -20,7 +19,10 @@ def alpha(votes: Votes) -> float | None:
     counts = counts[counts.sum(axis=1) >= _MIN_PAIR]
     if not counts.any(axis=0).all():
         return None
-    return float(krippendorff.alpha(value_counts=counts, level_of_measurement="nominal"))
+    given, total = counts.sum(axis=1), counts.sum()
+    apart = (np.square(given) - np.square(counts).sum(axis=1)) / (given - 1)
+    by_chance = (np.square(total) - np.square(counts.sum(axis=0)).sum()) / (total - 1)
+    return float(1 - apart.sum() / by_chance)
 
 
 def fleiss_kappa(votes: Votes) -> tuple[float | None, int]:

@@ -1,5 +1,7 @@
 import math
 
+import hypothesis
+import krippendorff
 import numpy as np
 import pytest
 from hypothesis import given
@@ -17,6 +19,22 @@ def test_alpha_is_that_of_krippendorffs_own_binary_example():
     one = [0, 1, 0, 0, 0, 0, 0, 0, 1, 0]
     two = [1, 1, 1, 0, 0, 1, 0, 0, 0, 0]
     assert agreement.alpha(_votes(*zip(one, two, strict=True))) == pytest.approx(0.095, abs=5e-4)
+
+
+@given(
+    st.integers(2, 5).flatmap(
+        lambda jurors: st.lists(
+            st.lists(st.integers(-1, 1), min_size=jurors, max_size=jurors), min_size=1, max_size=30
+        )
+    )
+)
+def test_alpha_is_that_of_the_reference_implementation(rows):
+    votes = _votes(*rows)
+    counts = np.stack([(votes == label).sum(axis=1) for label in (0, 1)], axis=1)
+    counts = counts[counts.sum(axis=1) >= 2]
+    hypothesis.assume(counts.any(axis=0).all())
+    wanted = krippendorff.alpha(value_counts=counts, level_of_measurement="nominal")
+    assert agreement.alpha(votes) == pytest.approx(wanted)
 
 
 def test_kappa_of_a_table_worked_out_by_hand():
