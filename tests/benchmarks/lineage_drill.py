@@ -229,7 +229,7 @@ def drill(kills: int, seed: int) -> dict[str, Any]:
 def main() -> None:
     """Print the report; the exit status says whether all went well."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     try:
