@@ -35,9 +35,8 @@ run: .venv/core home
 plan: .venv/core home
 	PYTHONWARNINGS=ignore $(BIN)/dagster asset materialize -m pipelines.definitions --select refresh_plan --config-json '$(QUIET)'
 
-# Files in their order: by their number of tests, the longest ones, which have few, would come last.
 test: check engine .venv/train
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not engine"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "not engine"
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m engine
 
 trace: .venv/core home
