@@ -23,6 +23,17 @@ def test_a_digest_is_over_compact_json_in_utf8(parts):
     assert identity.digest(*parts) == hashlib.sha256(form).hexdigest()[:32]
 
 
+def test_a_digest_of_settings_stays_as_it_is():
+    assert identity.digest({"rate": 1e-05}) == hashlib.sha256(b'[{"rate":1e-05}]').hexdigest()[:32]
+
+
+@given(st.text(), st.lists(st.text()), st.integers(0, 9), st.text())
+def test_ids_of_texts_and_prompts_are_digests(origin, parents, repeat, text):
+    assert identity.text_hash(text) == identity.digest("text", text)
+    whole = identity.digest("prompt", origin, parents, "method", repeat, text)
+    assert identity.prompt_id(origin, parents, "method", repeat, text) == whole
+
+
 @pytest.mark.parametrize(
     ("one", "two"),
     [
