@@ -57,8 +57,12 @@ class ParquetTables(dg.UPathIOManager):
                 raise dg.Failure(
                     f"table {key} does not exist at {path}: materialize asset {key} first"
                 ) from None
-            except PermissionError:
-                raise
+            except PermissionError as error:
+                if not _is_local(path):
+                    raise
+                raise dg.Failure(
+                    f"table {key} at {path} may not be read ({error}): mend the rights of the file"
+                ) from None
             except (pa.ArrowInvalid, OSError) as error:
                 raise dg.Failure(
                     f"table {key} at {path} is damaged ({error}): materialize asset {key} again"

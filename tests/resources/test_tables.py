@@ -145,6 +145,21 @@ def test_a_damaged_table_names_its_asset_and_the_mend(manager, path, content):
     assert message.endswith("materialize asset seed_keywords again")
 
 
+def test_a_table_without_rights_names_its_asset_and_the_mend(manager, path, monkeypatch):
+    _store(manager, _table("a"))
+
+    def refuse(file):
+        raise PermissionError("Permission denied")
+
+    monkeypatch.setattr(tables.pq, "read_table", refuse)
+    with pytest.raises(dg.Failure) as caught:
+        _load(manager)
+    assert caught.value.description == (
+        f"table seed_keywords at {path} may not be read (Permission denied): mend the rights of "
+        "the file"
+    )
+
+
 def test_assets_hand_tables_to_each_other_through_the_folder(tmp_path):
     @dg.asset(key="seed_keywords")
     def seeds() -> pa.Table:
