@@ -34,7 +34,7 @@ def post_id(text: str) -> str:
 
 def prompt_id(origin: str, parents: Sequence[str], method: str, repeat: int, text: str) -> str:
     """Id of a prompt from its birth: origin, parent ids, method, repeat, source text."""
-    # The same bytes as `digest` makes, in a third of the time. It writes some floats otherwise.
+    # The same bytes as `digest` makes, sooner; of floats, which stand in no id, some would differ.
     return _digits(to_json(("prompt", origin, list(parents), method, repeat, text)))
 
 

@@ -49,7 +49,31 @@ def build(profile: profiles.Profile, home: Path) -> dg.Definitions:
     sources = [source.name for source in profile.crawled]
     jurors = [f"juror_{slot}" for slot in range(1, len(profile.jurors) + 1)]
     lineage = _lineage(sources, jurors)
-    assets = [
+    assets = _assets(sources, jurors, lineage)
+    trained = _training(profile.training, jurors)
+    keys = [key for asset in [*assets, *trained] for key in asset.keys]
+    made = [watched(catalogued(asset)) for asset in (*assets, *trained, plan.refresh_plan(jurors))]
+    checks = _checks(keys, lineage, trained)
+    if profile.executor == "ray":
+        machines = cluster.machines(profile, jurors, [*keys, plan.PLAN])
+        made, checks = cluster.placed(made, machines), cluster.placed(checks, machines)
+    return dg.Definitions(
+        assets=made,
+        asset_checks=checks,
+        jobs=[*JOBS, training_job] if trained else JOBS,
+        schedules=SCHEDULES,
+        sensors=sensors(profile),
+        resources=binding.resources(profile, home, jurors),
+        executor=_executor(profile, home),
+        loggers={"console": dg.colored_console_logger.configured({"log_level": "INFO"})},
+    )
+
+
+def _assets(
+    sources: Sequence[str], jurors: list[str], lineage: Sequence[dg.AssetKey]
+) -> list[dg.AssetsDefinition]:
+    """Assets from taxonomy to release, in the order of the lineage."""
+    return [
         keywords.taxonomy_asset,
         keywords.seed_keywords,
         keywords.expanded_keywords,
@@ -72,31 +96,20 @@ def build(profile: profiles.Profile, home: Path) -> dg.Definitions:
         release.split_sets,
         release.dataset_card([*lineage, *_BESIDE]),
     ]
-    trained = _training(profile.training, jurors)
-    keys = [key for asset in [*assets, *trained] for key in asset.keys]
-    made = [watched(catalogued(asset)) for asset in (*assets, *trained, plan.refresh_plan(jurors))]
-    checks = [
-        watched(check)
-        for check in (
-            *(asset_checks.schema_check(key) for key in keys),
-            asset_checks.funnel_check(lineage),
-            *asset_checks.RELEASE_CHECKS,
-            *asset_checks.generation_checks([key for asset in trained for key in asset.keys]),
-        )
-    ]
-    if profile.executor == "ray":
-        machines = cluster.machines(profile, jurors, [*keys, plan.PLAN])
-        made, checks = cluster.placed(made, machines), cluster.placed(checks, machines)
-    return dg.Definitions(
-        assets=made,
-        asset_checks=checks,
-        jobs=[*JOBS, training_job] if trained else JOBS,
-        schedules=SCHEDULES,
-        sensors=sensors(profile),
-        resources=binding.resources(profile, home, jurors),
-        executor=_executor(profile, home),
-        loggers={"console": dg.colored_console_logger.configured({"log_level": "INFO"})},
+
+
+def _checks(
+    keys: Sequence[dg.AssetKey],
+    lineage: Sequence[dg.AssetKey],
+    trained: Sequence[dg.AssetsDefinition],
+) -> list[dg.AssetsDefinition]:
+    found = (
+        *(asset_checks.schema_check(key) for key in keys),
+        asset_checks.funnel_check(lineage),
+        *asset_checks.RELEASE_CHECKS,
+        *asset_checks.generation_checks([key for asset in trained for key in asset.keys]),
     )
+    return [watched(check) for check in found]
 
 
 def _executor(profile: profiles.Profile, home: Path) -> dg.ExecutorDefinition:

@@ -137,7 +137,10 @@ def _json(path: Path, source: records.SourceConfig) -> Iterator[records.Parsed]:
         yield from _jsonl(path, source)
         return
     if path.stat().st_size > _MAX_ARRAY:
-        raise OSError(f"an array is read whole, and this one has more than {_MAX_ARRAY >> 20} MiB")
+        raise OSError(
+            f"an array is read whole, and this one has more than {_MAX_ARRAY >> 20} MiB: write one "
+            "object a line"
+        )
     try:
         rows = json.loads(path.read_text("utf-8-sig"))
     except (ValueError, RecursionError) as error:
