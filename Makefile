@@ -6,7 +6,7 @@
 #   make check   format, lint, types, import contracts, dead code, code location loads
 #   make ui      Dagster in the browser on 127.0.0.1:3000 (PORT=… for another)
 #   make engine  the real-engine environment: vLLM on CPU, in a cache folder outside the project
-#   make bench   benchmarks, one JSON object per figure (NAME=… for one of tests/benchmarks/)
+#   make bench   benchmarks, one JSON object per figure (NAME=… for one of benchmarks/)
 #   make drill   kill the engine and the whole lineage at random moments, and compare; JSON reports
 #   make migrate-ledger   copy the ledger to another database (FROM=… TO=…, SQLAlchemy URLs)
 #   make lock    pin the requirements anew after a change of pyproject.toml
@@ -48,10 +48,10 @@ migrate-ledger: .venv/core home
 engine: $(CHILLGUARD_ENGINE)/ready
 
 bench: .venv/dev .venv/train
-	for file in tests/benchmarks/$(or $(NAME),*)_bench.py; do $(BIN)/python "$$file"; done
+	for file in benchmarks/$(or $(NAME),*)_bench.py; do $(BIN)/python "$$file"; done
 
 drill: .venv/dev
-	failed=0; for name in kill lineage; do $(BIN)/python tests/benchmarks/$${name}_drill.py || failed=1; done; exit $$failed
+	failed=0; for name in kill lineage; do $(BIN)/python benchmarks/$${name}_drill.py || failed=1; done; exit $$failed
 
 check: .venv/dev home
 	$(BIN)/ruff format --check .

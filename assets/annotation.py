@@ -8,11 +8,13 @@ import pyarrow as pa
 from assets.metadata import outputs, result, results
 from assets.plan import PLAN
 from assets.pools import MODELS
-from chillguard import annotation, labeling, records, taxonomy
+from chillguard import annotation, taxonomy
+from chillguard.labeling import jury
+from chillguard.rows import records
 from chillguard.settings import Settings
 from prompts import fingerprint
-from resources.files import SourceFiles
-from resources.llm import LanguageModels
+from resources.inputs.files import SourceFiles
+from resources.models.llm import LanguageModels
 
 GROUP = "annotation"
 _REAL = dg.AssetKey("real_prompts")
@@ -44,7 +46,7 @@ def annotated_prompts(jurors: list[str]) -> dg.AssetsDefinition:
         group_name=GROUP,
         ins={"categories": dg.AssetIn("taxonomy")},
         pool=MODELS,
-        code_version=fingerprint(labeling.VOTE) + fingerprint(labeling.CATEGORIZE),
+        code_version=fingerprint(jury.VOTE) + fingerprint(jury.CATEGORIZE),
     )
     def annotated_prompts(
         context: dg.AssetExecutionContext,

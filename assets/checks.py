@@ -9,11 +9,13 @@ from collections.abc import Iterator, Sequence
 import dagster as dg
 import pyarrow as pa
 
-from chillguard import funnel, integrity, taxonomy
+from chillguard import taxonomy
+from chillguard.release import funnel, integrity
 from chillguard.settings import Settings
-from chillguard.training import generation, tables
-from resources.state import State
-from resources.training import Training
+from chillguard.tables import table_of
+from chillguard.training import generation
+from resources.home.state import State
+from resources.training.jobs import Training
 
 _SHOWN = 20
 _TRAIN = dg.AssetKey("train_set")
@@ -42,7 +44,7 @@ def schema_check(key: dg.AssetKey) -> dg.AssetChecksDefinition:
     @dg.asset_check(asset=key, name="schema", blocking=True)
     def schema_holds(table: pa.Table) -> dg.AssetCheckResult:
         """Columns, types, nulls, allowed values, key unique and sorted."""
-        return _blocking(tables.of(key.path).problems(table))
+        return _blocking(table_of(key.path).problems(table))
 
     return schema_holds
 

@@ -4,10 +4,10 @@ import dagster as dg
 import pyarrow as pa
 
 from assets.metadata import result
-from chillguard import cleaning, signature_index
+from chillguard.cleaning import earlier, survivors
 from chillguard.settings import Settings
-from resources.releases import Releases
-from resources.state import State
+from resources.home.releases import Releases
+from resources.home.state import State
 
 
 @dg.asset(group_name="cleaning")
@@ -19,12 +19,12 @@ def clean_prompts(
 ) -> dg.MaterializeResult[pa.Table]:
     """One row per candidate prompt, dropped ones with reason and twin."""
     config = settings.cleaning
-    cleaning.self_test(config.shingles)
-    earlier = signature_index.earlier(
-        releases.all_rows(signature_index.COLUMNS) if config.earlier_releases else (),
+    survivors.self_test(config.shingles)
+    departed = earlier.departed(
+        releases.all_rows(earlier.COLUMNS) if config.earlier_releases else (),
         candidate_prompts,
         state.taken_down(),
         state.signatures(config.shingles),
         config.shingles,
     )
-    return result(cleaning.clean(candidate_prompts, releases.released_ids(), config, earlier))
+    return result(survivors.clean(candidate_prompts, releases.released_ids(), config, departed))

@@ -6,7 +6,8 @@ import dagster as dg
 import pyarrow as pa
 
 from assets.metadata import outputs, results
-from chillguard import crawl, records
+from chillguard import crawl
+from chillguard.rows import records
 
 
 def crawled_posts(source: str) -> dg.AssetsDefinition:

@@ -8,7 +8,7 @@ import pyarrow as pa
 from assets.metadata import result
 from assets.pools import VECTOR_STORE
 from chillguard import embedding
-from resources.retrieval import Retrieval
+from resources.vectors.retrieval import Retrieval
 
 
 def post_index(sources: Sequence[str]) -> dg.AssetsDefinition:

@@ -9,9 +9,9 @@ from assets.pools import MODELS
 from chillguard import keywords, taxonomy
 from chillguard.settings import Settings
 from prompts import fingerprint
-from resources.files import YamlFile
-from resources.llm import LanguageModels
-from resources.state import State
+from resources.home.state import State
+from resources.inputs.files import YamlFile
+from resources.models.llm import LanguageModels
 
 GROUP = "keywords"
 

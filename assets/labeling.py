@@ -8,24 +8,17 @@ import pyarrow as pa
 from assets.metadata import outputs, result, results, sections
 from assets.plan import PLAN
 from assets.pools import MODELS
-from chillguard import (
-    anchors,
-    jury_quality,
-    jury_report,
-    labeling,
-    records,
-    release,
-    review,
-    review_export,
-    taxonomy,
-)
+from chillguard import taxonomy
+from chillguard.labeling import anchors, jury, quality, report, review, review_export
+from chillguard.release import sides
+from chillguard.rows import records
 from chillguard.settings import Settings
 from prompts import fingerprint
-from resources.files import YamlFile
-from resources.llm import LanguageModels
-from resources.releases import Releases
-from resources.review import Review
-from resources.state import State
+from resources.home.releases import Releases
+from resources.home.review import Review
+from resources.home.state import State
+from resources.inputs.files import YamlFile
+from resources.models.llm import LanguageModels
 
 GROUP = "labeling"
 _DECISIONS = dg.AssetKey("review_decisions")
@@ -68,7 +61,7 @@ def jury_votes(juror: str) -> dg.AssetsDefinition:
         group_name=GROUP,
         ins={"categories": dg.AssetIn("taxonomy")},
         pool=MODELS,
-        code_version=fingerprint(labeling.VOTE),
+        code_version=fingerprint(jury.VOTE),
     )
     def votes(
         context: dg.AssetExecutionContext,
@@ -79,10 +72,10 @@ def jury_votes(juror: str) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[pa.Table]:
         """One row per (prompt, juror): safe, unsafe or abstain."""
         ask, known = llm.asker(context), taxonomy.from_rows(categories)
-        prompts = labeling.to_judge(clean_prompts, settings.labeling)
-        requests = labeling.vote_requests(prompts, known, settings.labeling)
-        outcomes = ask(juror, requests, labeling.parse_vote, len(prompts))
-        rows = labeling.vote_rows(outcomes, juror, llm.identity(juror))
+        prompts = jury.to_judge(clean_prompts, settings.labeling)
+        requests = jury.vote_requests(prompts, known, settings.labeling)
+        outcomes = ask(juror, requests, jury.parse_vote, len(prompts))
+        rows = jury.vote_rows(outcomes, juror, llm.identity(juror))
         return result(rows, ask.usage)
 
     return votes
@@ -99,7 +92,7 @@ def labeled_prompts(jurors: Sequence[str]) -> dg.AssetsDefinition:
             **_votes(jurors),
         },
         pool=MODELS,
-        code_version=fingerprint(labeling.VOTE) + fingerprint(labeling.CATEGORIZE),
+        code_version=fingerprint(jury.VOTE) + fingerprint(jury.CATEGORIZE),
     )
     def labeled_prompts(
         context: dg.AssetExecutionContext,
@@ -112,11 +105,11 @@ def labeled_prompts(jurors: Sequence[str]) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[pa.Table]:
         """One row per clean prompt: final label and category, or why there is none."""
         ask, known = llm.asker(context), taxonomy.from_rows(categories)
-        prompts = labeling.to_label(clean_prompts, settings.labeling)
-        cast = labeling.by_prompt(votes[juror] for juror in jurors)
+        prompts = jury.to_label(clean_prompts, settings.labeling)
+        cast = jury.by_prompt(votes[juror] for juror in jurors)
         reviewed = review.applied(review_decisions)
-        rulings = labeling.rule(prompts, cast, known, settings.labeling, ask, reviewed)
-        return result(labeling.rows(clean_prompts, rulings, known), ask.usage)
+        rulings = jury.rule(prompts, cast, known, settings.labeling, ask, reviewed)
+        return result(jury.rows(clean_prompts, rulings, known), ask.usage)
 
     return labeled_prompts
 
@@ -141,7 +134,7 @@ def review_queue(jurors: Sequence[str]) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[pa.Table]:
         """One row per prompt that waits for a reviewer, the most informative first."""
         cast = {juror: votes[juror] for juror in jurors}
-        panel = jury_quality.Panel.of(labeled_prompts, cast)
+        panel = quality.Panel.of(labeled_prompts, cast)
         waiting = review.waiting(labeled_prompts, panel.p_unsafe())
         queue = review.queue(waiting, settings.review)
         folder = reviews.export(review_export.files(queue, taxonomy.from_rows(categories)))
@@ -162,7 +155,7 @@ def anchor_votes(jurors: Sequence[str]) -> dg.AssetsDefinition:
             "test_set": dg.AssetIn("test_set"),
         },
         pool=MODELS,
-        code_version=fingerprint(labeling.VOTE),
+        code_version=fingerprint(jury.VOTE),
     )
     def anchor_votes(
         context: dg.AssetExecutionContext,
@@ -178,7 +171,7 @@ def anchor_votes(jurors: Sequence[str]) -> dg.AssetsDefinition:
         ask, known = llm.asker(context), taxonomy.from_rows(categories)
         fixed = anchors.parse(anchor_file.load(), known, anchor_file.path)
         slots = {juror: llm.identity(juror) for juror in jurors}
-        refresh = releases.number(release.version(train_set, test_set))
+        refresh = releases.number(sides.version(train_set, test_set))
         table = anchors.votes(fixed, known, settings.labeling, ask, slots, refresh)
         return result(table, ask.usage, refresh=refresh)
 
@@ -206,8 +199,8 @@ def jury_quality_asset(jurors: Sequence[str]) -> dg.AssetsDefinition:
         **votes: pa.Table,
     ) -> dg.MaterializeResult[pa.Table]:
         """One row per figure: agreement, independence, bias, abstentions, anchors, drift."""
-        panel = jury_quality.Panel.of(labeled_prompts, {juror: votes[juror] for juror in jurors})
-        table = jury_quality.table(
+        panel = quality.Panel.of(labeled_prompts, {juror: votes[juror] for juror in jurors})
+        table = quality.table(
             panel,
             settings.labeling.quorum,
             anchor_votes,
@@ -215,7 +208,7 @@ def jury_quality_asset(jurors: Sequence[str]) -> dg.AssetsDefinition:
             review.waiting(labeled_prompts, panel.p_unsafe()),
             review_decisions,
         )
-        shown = sections(jury_report.sections(table), jury_report.pictures(table))
-        return result(table, **jury_report.headline(table), **shown)
+        shown = sections(report.sections(table), report.pictures(table))
+        return result(table, **report.headline(table), **shown)
 
     return measured

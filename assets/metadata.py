@@ -10,9 +10,12 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
-from chillguard import card, jury_report, personal_data, plots
-from chillguard.plan import StagePlan
-from resources.progress import Usage
+from chillguard import plots
+from chillguard.labeling import report
+from chillguard.lineage.plan import StagePlan
+from chillguard.release import card
+from chillguard.text import personal_data
+from resources.models.progress import Usage
 
 _PREVIEW_ROWS = 5
 _SHOWN_STEPS = 50
@@ -199,7 +202,7 @@ def plan_metadata(stages: Sequence[StagePlan]) -> dict[str, Any]:
     }
 
 
-def sections(tables: Sequence[jury_report.Section], images: Mapping[str, bytes]) -> dict[str, Any]:
+def sections(tables: Sequence[report.Section], images: Mapping[str, bytes]) -> dict[str, Any]:
     """Tables and pictures of jury quality, by title."""
     found: dict[str, Any] = {}
     for section in tables:

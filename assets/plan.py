@@ -7,17 +7,20 @@ import dagster as dg
 
 from assets.metadata import plan_metadata
 from assets.pools import VECTOR_STORE
-from chillguard import anchors, annotation, keywords, plan, review, taxonomy
+from chillguard import annotation, keywords, taxonomy
+from chillguard.labeling import anchors, review
+from chillguard.lineage import plan
 from chillguard.settings import Settings
-from resources.files import SourceFiles, YamlFile
-from resources.llm import LanguageModels
-from resources.planner import Planner
-from resources.releases import Releases
-from resources.retrieval import Retrieval
-from resources.review import Review
-from resources.state import State
-from resources.tables import Tables
+from resources.home.collected import collected
+from resources.home.releases import Releases
+from resources.home.review import Review
+from resources.home.state import State
+from resources.home.tables import Tables
+from resources.inputs.files import SourceFiles, YamlFile
+from resources.models.llm import LanguageModels
+from resources.models.planner import Planner
 from resources.translation import Translator
+from resources.vectors.retrieval import Retrieval
 
 # What has no other upstream depends on it, so that a run that plans begins with the plan.
 PLAN = dg.AssetKey("refresh_plan")
@@ -30,7 +33,8 @@ def _earlier(state: State, releases: Releases, tables: Tables) -> dict[str, Any]
     last = {name: tables.read(key) for name, key in names.items()}
     released = frozenset(releases.released_ids())
     grown = {"pool": state.keywords(), "extra_queries": state.extra_queries()}
-    return {**last, **grown, "released": released, "releases": len(releases.versions())}
+    known = {"released": released, "releases": len(releases.versions())}
+    return {**last, **grown, **known, "collected": collected}
 
 
 def refresh_plan(jurors: list[str]) -> dg.AssetsDefinition:

@@ -7,23 +7,17 @@ import pyarrow as pa
 
 from assets.metadata import images, outputs, paths, result, results
 from assets.plan import PLAN
-from chillguard import (
-    audit,
-    card,
-    changes,
-    decontamination,
-    records,
-    release,
-    signature_index,
-    synthesis,
-    taxonomy,
-)
+from chillguard import taxonomy
+from chillguard.cleaning import earlier
+from chillguard.release import audit, card, changes, decontamination, sides
+from chillguard.rows import records
 from chillguard.settings import Settings
+from chillguard.synthesis import steering
 from prompts import fingerprint
-from resources.audit import AuditSheet
-from resources.files import SourceFiles
-from resources.releases import Releases
-from resources.state import State
+from resources.home.audit import AuditSheet
+from resources.home.releases import Releases
+from resources.home.state import State
+from resources.inputs.files import SourceFiles
 
 GROUP = "release"
 _SIDES = ("train.parquet", "test.parquet")
@@ -72,7 +66,7 @@ def split_sets(
     releases: Releases,
 ) -> Iterator[dg.MaterializeResult[pa.Table]]:
     """Train and Test by family; sides given in earlier releases are kept."""
-    parts = release.prepare(
+    parts = sides.prepare(
         labeled_prompts,
         releases.released_ids(),
         state.splits(),
@@ -106,22 +100,22 @@ def dataset_card(lineage: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[pa.Table]:
         """One row per release: writes `release/<version>/` with data, card, report and changes."""
         tables = {key.to_user_string(): loaded[name] for name, key in names.items()}
-        parts = release.Parts(tables["train_set"], tables["test_set"], tables["release_drops"])
-        known, both = taxonomy.from_rows(categories), release.both(parts)
+        parts = sides.Parts(tables["train_set"], tables["test_set"], tables["release_drops"])
+        known, both = taxonomy.from_rows(categories), sides.both(parts)
         audited = audit.report(audit.decisions(audit_sheet.rows(), known.codes), parts.test)
-        version = release.version(parts.train, parts.test)
+        version = sides.version(parts.train, parts.test)
         previous = releases.before(version)
         changed = changes.difference(both, releases.rows(previous))
         rows = card.card_rows(version, previous, parts, changed)
         files = card.documents(rows.to_pylist()[0], tables, known, provenance, changed, audited)
         files |= {audit.SHEET: audit.sheet(audit.sample(parts.test, settings.audit.sample))}
-        extra = synthesis.steer(state.extra_queries(), both, known, settings.synthesis)
+        extra = steering.steer(state.extra_queries(), both, known, settings.synthesis)
         state.save_extra_queries(extra, version)
-        state.append_signatures(signature_index.table(both, settings.cleaning.shingles), version)
+        state.append_signatures(earlier.table(both, settings.cleaning.shingles), version)
         state.append_anchors(tables["anchor_votes"], version)
-        state.append_splits(release.new_families(parts, state.splits()), version)
-        sides = {"train": parts.train, "test": parts.test}
-        folder = releases.write(version, sides, card.sealed(changed), files)
+        state.append_splits(sides.new_families(parts, state.splits()), version)
+        parquet = {"train": parts.train, "test": parts.test}
+        folder = releases.write(version, parquet, card.sealed(changed), files)
         return result(rows, **images(files), **paths(folder, (*_SIDES, *files)))
 
     return dataset_card

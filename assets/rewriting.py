@@ -5,16 +5,19 @@ import pyarrow as pa
 
 from assets.metadata import result
 from assets.pools import MODELS
-from chillguard import rewriting, taxonomy
+from chillguard import taxonomy
+from chillguard.rewriting import rewrites
 from chillguard.settings import Settings
-from resources.llm import LanguageModels
+from chillguard.tables import lineage
+from resources.home.collected import collected
+from resources.models.llm import LanguageModels
 
 
 @dg.asset(
     group_name="rewriting",
     pool=MODELS,
     ins={"categories": dg.AssetIn("taxonomy")},
-    code_version=rewriting.version(),
+    code_version=rewrites.version(),
 )
 def rewritten_prompts(
     context: dg.AssetExecutionContext,
@@ -26,5 +29,5 @@ def rewritten_prompts(
     """One row per rewrite asked for: an annotated prompt by one rewriting method."""
     ask = llm.asker(context)
     known = taxonomy.from_rows(categories)
-    rows = rewriting.rewrite(annotated_prompts, known, settings.rewriting, settings.guards, ask)
-    return result(rows, ask.usage)
+    rows = rewrites.rewrite(annotated_prompts, known, settings.rewriting, settings.guards, ask)
+    return result(collected(lineage.REWRITTEN_PROMPTS, rows), ask.usage)

@@ -5,19 +5,20 @@ import pyarrow as pa
 
 from assets.metadata import result
 from assets.pools import VECTOR_STORE
-from chillguard import embedding, synthesis, taxonomy
+from chillguard import embedding, taxonomy
 from chillguard.settings import Settings
+from chillguard.synthesis import rag, twins
 from prompts import fingerprint
-from resources.llm import LanguageModels
-from resources.retrieval import Retrieval
-from resources.state import State
+from resources.home.state import State
+from resources.models.llm import LanguageModels
+from resources.vectors.retrieval import Retrieval
 
 
 @dg.asset(
     group_name="synthesis",
     pool=VECTOR_STORE,
     ins={"categories": dg.AssetIn("taxonomy")},
-    code_version=f"{fingerprint(synthesis.TEMPLATE)}-{fingerprint(synthesis.TWIN_TEMPLATE)}",
+    code_version=f"{fingerprint(rag.TEMPLATE)}-{fingerprint(twins.TEMPLATE)}",
 )
 def synthesized_prompts(
     context: dg.AssetExecutionContext,
@@ -31,8 +32,8 @@ def synthesized_prompts(
 ) -> dg.MaterializeResult[pa.Table]:
     """One row per RAG prompt asked for: a drawn post turned into a user query."""
     ask, config, known = llm.asker(context), settings.synthesis, taxonomy.from_rows(categories)
-    queries = synthesis.queries(expanded_keywords, known, config, state.extra_queries())
+    queries = rag.queries(expanded_keywords, known, config, state.extra_queries())
     texts = [query.text for query in queries]
     nearest = retrieval.nearest(texts, config.top_k, config.posts, post_index, context.log.info)
-    drawn = synthesis.draws(queries, nearest, embedding.posts(post_index), config)
-    return result(synthesis.generate(drawn, known, config, settings.guards, ask), ask.usage)
+    drawn = rag.draws(queries, nearest, embedding.posts(post_index), config)
+    return result(rag.generate(drawn, known, config, settings.guards, ask), ask.usage)

@@ -15,12 +15,13 @@ from assets.metadata import learned, result
 from assets.pools import MODELS, TRAINING
 from chillguard import taxonomy
 from chillguard.settings import Settings
-from chillguard.table import Table
-from chillguard.training import generation, pairs, stages, tables
+from chillguard.tables.table import Table
+from chillguard.tables.training import CLASSIFIER, GENERATOR
+from chillguard.training import generation, inputs, pairs
 from prompts import fingerprint
-from resources.launcher import Machine
-from resources.llm import LanguageModels
-from resources.training import Job, Trained, Training
+from resources.models.llm import LanguageModels
+from resources.training.jobs import Job, Trained, Training
+from resources.training.launcher import Machine
 
 GROUP = "training"
 ITERATIONS = (0, 1, 2)
@@ -79,10 +80,10 @@ def classifier(iteration: int, trainee: Trainee, *suffix: str) -> dg.AssetsDefin
         made = more.get("generated")
         if made is not None:
             generation.refuse_leaks(made, approved.test, more["benchmarks"], settings.cleaning)
-        files = stages.classifier(approved.train, made, config.plan)
+        files = inputs.classifier(approved.train, made, config.plan)
         job = Job(trainee.name, trainee.model, "sft", config.sft, trainee.machine)
         found = training.train(context, job, files, approved.version)
-        return _trained(tables.CLASSIFIER, found)
+        return _trained(CLASSIFIER, found)
 
     return trained_classifier
 
@@ -203,10 +204,10 @@ def trained_generator(trainee: Trainee) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[pa.Table]:
         """One row per checkpoint: the generator trained by MDPO; its weights are never exported."""
         approved = training.approved()
-        rows = stages.generator(found, generated, approved.train)
+        rows = inputs.generator(found, generated, approved.train)
         config = settings.training.mdpo
         job = Job(trainee.name, trainee.model, "mdpo", config, trainee.machine)
-        return _trained(tables.GENERATOR, training.train(context, job, [rows], approved.version))
+        return _trained(GENERATOR, training.train(context, job, [rows], approved.version))
 
     return generator
 

@@ -8,11 +8,13 @@ import pyarrow as pa
 from assets.metadata import outputs, result, results
 from assets.plan import PLAN
 from assets.pools import MODELS
-from chillguard import annotation, records, rewriting, translation
+from chillguard import annotation, translation
+from chillguard.rewriting import rewrites
+from chillguard.rows import records
 from chillguard.settings import Settings
 from prompts import fingerprint
-from resources.files import SourceFiles
-from resources.llm import LanguageModels
+from resources.inputs.files import SourceFiles
+from resources.models.llm import LanguageModels
 from resources.translation import Translator
 
 GROUP = "translation"
@@ -53,7 +55,7 @@ def candidate_prompts(
     ask = llm.asker(context)
     tables = (synthesized_prompts, annotated_prompts, rewritten_prompts, public_prompts)
     local = translator.local(context.log.info)
-    surface = rewriting.surface_methods()
+    surface = rewrites.surface_methods()
     rows = translation.candidates(tables, settings.translation, ask, local, surface)
     originals = rows["translated_from"]
     return result(rows, ask.usage, translated=len(originals) - originals.null_count)

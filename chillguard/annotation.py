@@ -10,7 +10,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from chillguard import calls, intake, labeling, schema
+from chillguard.calls import call
+from chillguard.labeling import jury
+from chillguard.rows import intake
+from chillguard.tables import lineage
 from chillguard.taxonomy import Taxonomy
 
 Row = dict[str, Any]
@@ -47,7 +50,7 @@ def real_rows(records: Iterable[Mapping[str, Any]]) -> pa.Table:
         else:
             first.setdefault(row["text_hash"], row)
         rows.append(row)
-    return schema.REAL_PROMPTS.build(rows)
+    return lineage.REAL_PROMPTS.build(rows)
 
 
 def public_rows(records: Iterable[Mapping[str, Any]]) -> pa.Table:
@@ -61,25 +64,25 @@ def public_rows(records: Iterable[Mapping[str, Any]]) -> pa.Table:
         if row.get("drop_reason") is None and twin != row["prompt_id"]:
             row |= {"drop_reason": "duplicate", "drop_evidence": f"same text as {twin}"}
         rows.append(row)
-    return schema.PUBLIC_PROMPTS.build(rows)
+    return lineage.PUBLIC_PROMPTS.build(rows)
 
 
 def annotate(
     real: pa.Table,
     jurors: Sequence[str],
     taxonomy: Taxonomy,
-    config: labeling.LabelingConfig,
-    ask: calls.Ask,
+    config: jury.LabelingConfig,
+    ask: call.Ask,
 ) -> pa.Table:
     """The `annotated_prompts` table: kept real prompts with label and category where to be had."""
     rows: list[Row] = [row for row in real.to_pylist() if row["drop_reason"] is None]
     unlabeled = [row for row in rows if row["intended_label"] is None]
-    votes = labeling.by_prompt(
-        labeling.vote_rows(
+    votes = jury.by_prompt(
+        jury.vote_rows(
             ask(
                 juror,
-                labeling.vote_requests(unlabeled, taxonomy, config),
-                labeling.parse_vote,
+                jury.vote_requests(unlabeled, taxonomy, config),
+                jury.parse_vote,
                 len(unlabeled),
             ),
             juror,
@@ -87,7 +90,7 @@ def annotate(
         )
         for juror in jurors
     )
-    rulings = labeling.rule(unlabeled, votes, taxonomy, config, ask)
+    rulings = jury.rule(unlabeled, votes, taxonomy, config, ask)
     for row in unlabeled:
         ruling = rulings[row["prompt_id"]]
         row["intended_label"], row["intended_category"] = ruling.label, ruling.category
@@ -98,9 +101,9 @@ def annotate(
         if row["intended_label"] == "unsafe" and row["intended_category"] is None
     ]
     by_id = {row["prompt_id"]: row for row in bare}
-    for outcome in labeling.categorize(bare, taxonomy, config, ask):
+    for outcome in jury.categorize(bare, taxonomy, config, ask):
         by_id[outcome.row_id]["intended_category"] = outcome.value
-    return schema.ANNOTATED_PROMPTS.build(rows)
+    return lineage.ANNOTATED_PROMPTS.build(rows)
 
 
 def has_outcome(row: Mapping[str, Any]) -> bool:

@@ -9,7 +9,10 @@ from typing import Any
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-from chillguard import identity, intake, keywords, language, schema, takedown
+from chillguard import identity, keywords
+from chillguard.rows import intake, removal
+from chillguard.tables import lineage
+from chillguard.text import language
 
 Row = dict[str, Any]
 
@@ -48,7 +51,7 @@ def posts(
         own = record.get("id") or key
         times[key, own] = times.get((key, own), -1) + 1
         native = _numbered(own, times[key, own], own=bool(record.get("id")))
-        if not takedown.marks(key, native, source, record.get("url")).isdisjoint(taken_down):
+        if not removal.marks(key, native, source, record.get("url")).isdisjoint(taken_down):
             admitted = intake.taken_down(admitted)
         place = {"post_id": key, "native_id": native, "source": source, **terms}
         row = place | _content(record, admitted, finder)
@@ -56,7 +59,7 @@ def posts(
         if reason is None:
             seen[key] = native
         rows.append(row | {"drop_reason": reason, "drop_evidence": evidence})
-    return schema.CRAWLED_POSTS.build(rows)
+    return lineage.CRAWLED_POSTS.build(rows)
 
 
 def _content(record: Mapping[str, Any], admitted: intake.Admitted, finder: keywords.Finder) -> Row:

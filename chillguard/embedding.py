@@ -1,7 +1,7 @@
 """The post index (paper section 3.1): which posts are embedded, under which terms.
 
-Vectors come from `resources.embedding` and live in `resources.vector_store`; the table here is
-the manifest of what the index must hold.
+Vectors come from `resources.vectors.embedding` and live in `resources.vectors.port`; the table
+here is the manifest of what the index must hold.
 """
 
 from collections import defaultdict
@@ -12,7 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
-from chillguard import identity, intake, schema
+from chillguard import identity
+from chillguard.rows import intake
+from chillguard.tables import lineage
 
 Row = dict[str, Any]
 _PAYLOAD = ("lang", "sources", "may_redistribute")
@@ -36,7 +38,7 @@ def manifest(crawled: Iterable[pa.Table], model: str, dimension: int) -> pa.Tabl
         for row in table.to_pylist():
             if row["drop_reason"] is None:
                 found[row["post_id"]].append(row)
-    return schema.POST_INDEX.build(_indexed(rows, model, dimension) for rows in found.values())
+    return lineage.POST_INDEX.build(_indexed(rows, model, dimension) for rows in found.values())
 
 
 def _indexed(rows: list[Row], model: str, dimension: int) -> Row:

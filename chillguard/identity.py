@@ -1,7 +1,7 @@
 """Identity and stable draws (docs/architecture.md): who a row is, and who gets drawn.
 
 Ids are 128-bit hex digests of what a row was at birth. They are assigned once and never
-recomputed, whatever happens to the text later. Nothing here knows a stage.
+recomputed, whatever happens to the text later. What a stage makes of them is its own.
 """
 
 import hashlib
@@ -36,6 +36,11 @@ def prompt_id(origin: str, parents: Sequence[str], method: str, repeat: int, tex
     """Id of a prompt from its birth: origin, parent ids, method, repeat, source text."""
     # The same bytes as `digest` makes, sooner; of floats, which stand in no id, some would differ.
     return _digits(to_json(("prompt", origin, list(parents), method, repeat, text)))
+
+
+def draw_id(query_id: str, method: str, post_ids: Iterable[str]) -> str:
+    """Id of a query and the posts it drew, in whatever order: the row that asks the model."""
+    return digest("draw", query_id, method, sorted(post_ids))
 
 
 def _digits(form: bytes) -> str:

@@ -11,8 +11,11 @@ import ahocorasick
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-from chillguard import calls, identity, matching, schema, screening
+from chillguard import identity
+from chillguard.calls import call
+from chillguard.tables import lineage
 from chillguard.taxonomy import Taxonomy, TaxonomyError
+from chillguard.text import matching, screening
 from prompts import named, render
 
 TEMPLATE = "keywords/expand"
@@ -57,7 +60,7 @@ class KeywordsConfig(BaseModel):
     targets: Mapping[str, int] = {}
     per_request: int = 60
     rounds: int = 6
-    sampling: calls.Sampling = calls.Sampling(temperature=0.7, max_tokens=2048)
+    sampling: call.Sampling = call.Sampling(temperature=0.7, max_tokens=2048)
 
     def wanted(self, code: str) -> int:
         """Target size of a category's pool."""
@@ -83,11 +86,11 @@ def seed_rows(document: Any, taxonomy: Taxonomy, where: str) -> pa.Table:
                 )
             seen[form] = code
             rows.append(_keyword(code, entry["zh"], entry["en"]))
-    return schema.SEED_KEYWORDS.build(rows)
+    return lineage.SEED_KEYWORDS.build(rows)
 
 
 def expand(
-    pool: pa.Table, seeds: pa.Table, taxonomy: Taxonomy, config: KeywordsConfig, ask: calls.Ask
+    pool: pa.Table, seeds: pa.Table, taxonomy: Taxonomy, config: KeywordsConfig, ask: call.Ask
 ) -> pa.Table:
     """The `expanded_keywords` table: pool and seeds, and what the expander adds up to the target.
 
@@ -114,14 +117,14 @@ def expand(
             for outcome in outcomes
             if _grow(rows, taken, outcome, config.wanted(outcome.row_id))
         }
-    return schema.EXPANDED_KEYWORDS.build(rows)
+    return lineage.EXPANDED_KEYWORDS.build(rows)
 
 
-def parse(answer: calls.Answer) -> list[tuple[str, str]]:
+def parse(answer: call.Answer) -> list[tuple[str, str]]:
     """The (Chinese, English) pairs of an answer."""
-    entries = calls.parse_json(answer).get("keywords")
+    entries = call.parse_json(answer).get("keywords")
     if not isinstance(entries, list):
-        raise calls.Unreadable("no list under `keywords`")
+        raise call.Unreadable("no list under `keywords`")
     pairs: list[tuple[Any, Any]] = [
         (entry.get("zh"), entry.get("en")) for entry in entries if isinstance(entry, dict)
     ]
@@ -146,7 +149,7 @@ def by_category(table: pa.Table) -> dict[str, list[Row]]:
 def _grow(
     rows: list[Row],
     taken: set[tuple[str, str]],
-    outcome: calls.Outcome[list[tuple[str, str]]],
+    outcome: call.Outcome[list[tuple[str, str]]],
     wanted: int,
 ) -> bool:
     before = len(rows)
@@ -159,7 +162,7 @@ def _grow(
 
 def _requests(
     rows: Sequence[Row], codes: Iterable[str], taxonomy: Taxonomy, config: KeywordsConfig
-) -> list[calls.ChatRequest]:
+) -> list[call.ChatRequest]:
     found = []
     for code in codes:
         existing = sorted(row["zh"] for row in rows if row["micro_category"] == code)
@@ -172,9 +175,9 @@ def _requests(
                 "wanted": min(lack, config.per_request),
             }
             found.append(
-                calls.ChatRequest(
+                call.ChatRequest(
                     row_id=code,
-                    messages=calls.messages(render(TEMPLATE, values)),
+                    messages=call.messages(render(TEMPLATE, values)),
                     sampling=config.sampling,
                     answer_schema=_ANSWER,
                     template=named(TEMPLATE),

@@ -2,21 +2,21 @@
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from chillguard.audit import AuditConfig
-from chillguard.cleaning import CleaningConfig
+from chillguard.cleaning.survivors import CleaningConfig
 from chillguard.crawl import CrawlConfig
-from chillguard.guards import GuardConfig
-from chillguard.integrity import Bounds
 from chillguard.keywords import KeywordsConfig
-from chillguard.labeling import LabelingConfig
-from chillguard.review import ReviewConfig
-from chillguard.rewriting import RewritingConfig
-from chillguard.split import SplitConfig
-from chillguard.synthesis import SynthesisConfig
+from chillguard.labeling.jury import LabelingConfig
+from chillguard.labeling.review import ReviewConfig
+from chillguard.release.audit import AuditConfig
+from chillguard.release.integrity import Bounds
+from chillguard.release.split import SplitConfig
+from chillguard.rewriting.rewrites import RewritingConfig
+from chillguard.rows.guards import GuardConfig
+from chillguard.synthesis.rag import SynthesisConfig
 from chillguard.training.generation import GenerationConfig
+from chillguard.training.inputs import Plan
 from chillguard.training.pairs import PairsConfig
 from chillguard.training.spec import MdpoConfig, SftConfig
-from chillguard.training.stages import Plan
 from chillguard.translation import TranslationConfig
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from chillguard import schema
+from chillguard.tables import lineage
 
 
 class TaxonomyError(ValueError):
@@ -111,7 +111,7 @@ def rows(taxonomy: Taxonomy) -> pa.Table:
                     "version": taxonomy.version,
                 }
             )
-    return schema.TAXONOMY.build(found)
+    return lineage.TAXONOMY.build(found)
 
 
 def from_rows(table: pa.Table) -> Taxonomy:

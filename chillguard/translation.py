@@ -15,7 +15,11 @@ from typing import Any
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-from chillguard import annotation, calls, identity, intake, language, personal_data, schema
+from chillguard import annotation, identity
+from chillguard.calls import call
+from chillguard.rows import intake
+from chillguard.tables import lineage
+from chillguard.text import language, personal_data
 from prompts import named, render
 
 TEMPLATE = "translation/translate"
@@ -35,7 +39,7 @@ class TranslationConfig(BaseModel):
 
     retained_safe: int | None = 3100
     retained_unsafe: int | None = 597
-    sampling: calls.Sampling = calls.Sampling(max_tokens=2048)
+    sampling: call.Sampling = call.Sampling(max_tokens=2048)
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ class Part:
 def candidates(
     tables: Iterable[pa.Table],
     config: TranslationConfig,
-    ask: calls.Ask,
+    ask: call.Ask,
     local: Local | None = None,
     surface: Collection[str] = (),
 ) -> pa.Table:
@@ -68,7 +72,7 @@ def candidates(
     english = [row for row in rows if _is_english(row, surface)]
     wanted = [part for row in english for part in parts(row["prompt_id"], row["text"])]
     settle(english, wanted, _outcomes(wanted, config, ask, local) if wanted else ())
-    return schema.CANDIDATE_PROMPTS.build(rows)
+    return lineage.CANDIDATE_PROMPTS.build(rows)
 
 
 def union(
@@ -101,28 +105,28 @@ def parts(prompt_id: str, text: str) -> list[Part]:
     return found
 
 
-def requests(wanted: Iterable[Part], config: TranslationConfig) -> Iterator[calls.ChatRequest]:
+def requests(wanted: Iterable[Part], config: TranslationConfig) -> Iterator[call.ChatRequest]:
     """One request per part."""
     for part in wanted:
-        yield calls.ChatRequest(
+        yield call.ChatRequest(
             row_id=part.row_id,
-            messages=calls.messages(render(TEMPLATE, {"text": part.text})),
+            messages=call.messages(render(TEMPLATE, {"text": part.text})),
             sampling=config.sampling,
             answer_schema=_ANSWER,
             template=named(TEMPLATE),
         )
 
 
-def parse(answer: calls.Answer) -> str:
+def parse(answer: call.Answer) -> str:
     """The translation."""
-    text = calls.parse_json(answer).get("translation")
+    text = call.parse_json(answer).get("translation")
     if not isinstance(text, str) or not text.strip():
-        raise calls.Unreadable("no text under `translation`")
+        raise call.Unreadable("no text under `translation`")
     return text.strip()
 
 
 def settle(
-    rows: Iterable[Row], wanted: Iterable[Part], outcomes: Iterable[calls.Outcome[str]]
+    rows: Iterable[Row], wanted: Iterable[Part], outcomes: Iterable[call.Outcome[str]]
 ) -> None:
     """Put the translations into their rows, or the reason why a row is dropped.
 
@@ -130,14 +134,14 @@ def settle(
     have its outcome, or `KeyError` is raised.
     """
     outcome_of = {outcome.row_id: outcome for outcome in outcomes}
-    pairs: dict[str, list[tuple[Part, calls.Outcome[str]]]] = defaultdict(list)
+    pairs: dict[str, list[tuple[Part, call.Outcome[str]]]] = defaultdict(list)
     for part in wanted:
         pairs[part.prompt_id].append((part, outcome_of[part.row_id]))
     for row in rows:
         row |= _settled(row["text"], pairs[row["prompt_id"]])
 
 
-def _settled(original: str, pairs: Sequence[tuple[Part, calls.Outcome[str]]]) -> Row:
+def _settled(original: str, pairs: Sequence[tuple[Part, call.Outcome[str]]]) -> Row:
     """The columns that translation changes."""
     failed = [outcome.reason for _, outcome in pairs if outcome.value is None]
     if failed:
@@ -238,13 +242,13 @@ def _is_english(row: Row, surface: Collection[str]) -> bool:
 
 
 def _outcomes(
-    wanted: Sequence[Part], config: TranslationConfig, ask: calls.Ask, local: Local | None
-) -> Iterable[calls.Outcome[str]]:
+    wanted: Sequence[Part], config: TranslationConfig, ask: call.Ask, local: Local | None
+) -> Iterable[call.Outcome[str]]:
     if local is None:
         return ask(ROLE, requests(wanted, config), parse, len(wanted))
     texts = local([part.text for part in wanted])
     pairs = zip(wanted, texts, strict=True)
-    return [calls.Outcome(part.row_id, "", text.strip()) for part, text in pairs]
+    return [call.Outcome(part.row_id, "", text.strip()) for part, text in pairs]
 
 
 def _retained(rows: Iterable[Row], config: TranslationConfig) -> set[str]:

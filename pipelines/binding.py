@@ -8,36 +8,36 @@ from typing import Any
 
 import dagster as dg
 
-from chillguard.card import Provenance
-from chillguard.records import SourceConfig
+from chillguard.release.card import Provenance
+from chillguard.rows.records import SourceConfig
 from pipelines import parts
 from pipelines.profile import Profile, is_set
-from resources.audit import AuditSheet
-from resources.budget import Cap, Price
 from resources.crawlers.crawler import NetworkCrawler
 from resources.crawlers.files import FilesCrawler
 from resources.crawlers.source import NetworkSource
 from resources.crawlers.store import PostStore
-from resources.edge_store import EdgeStore
-from resources.embedding import BgeM3Embedder, Embedder, EndpointEmbedder
-from resources.files import SourceFiles, YamlFile
-from resources.launcher import Launcher
-from resources.ledger import Ledger
-from resources.llm import LanguageModels, ModelRole
-from resources.model_server import ModelServer
+from resources.home.audit import AuditSheet
+from resources.home.publishing import Publishing
+from resources.home.releases import Releases
+from resources.home.review import Review
+from resources.home.state import State
+from resources.home.tables import Tables, TablesIOManager
+from resources.inputs.files import SourceFiles, YamlFile
+from resources.models.budget import Cap, Price
+from resources.models.ledger import Ledger
+from resources.models.llm import LanguageModels, ModelRole
+from resources.models.model_server import ModelServer
 from resources.notifier import Notifier
 from resources.offline.models import HashedEmbedder, PhrasebookTranslator
-from resources.publishing import Publishing
-from resources.qdrant_store import QdrantStore
-from resources.releases import Releases
-from resources.retrieval import Retrieval
-from resources.review import Review
-from resources.state import State
-from resources.tables import Tables, TablesIOManager
 from resources.takedown import Takedown
-from resources.training import Training
+from resources.training.jobs import Training
+from resources.training.launcher import Launcher
 from resources.translation import OpusMtTranslator, RoleTranslator, Translator
-from resources.vector_store import VectorStore
+from resources.vectors.edge_store import EdgeStore
+from resources.vectors.embedding import BgeM3Embedder, Embedder, EndpointEmbedder
+from resources.vectors.port import VectorStore
+from resources.vectors.qdrant_store import QdrantStore
+from resources.vectors.retrieval import Retrieval
 
 
 def resources(profile: Profile, home: Path, jurors: list[str]) -> dict[str, Any]:

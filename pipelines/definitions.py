@@ -20,7 +20,7 @@ from assets import (
     translation,
 )
 from assets import checks as asset_checks
-from chillguard import schema
+from chillguard.tables import lineage
 from pipelines import binding, cluster, parts
 from pipelines import profile as profiles
 from pipelines.catalog import catalogued
@@ -29,7 +29,7 @@ from pipelines.jobs import JOBS
 from pipelines.jobs import training as training_job
 from pipelines.schedules import SCHEDULES
 from pipelines.sensors import sensors
-from resources.launcher import Machine
+from resources.training.launcher import Machine
 
 # Tables about the jury, which the card shows and the funnel does not count.
 _BESIDE = [
@@ -48,12 +48,12 @@ def build(profile: profiles.Profile, home: Path) -> dg.Definitions:
     """All definitions of a profile whose outputs live under `home`."""
     sources = [source.name for source in profile.crawled]
     jurors = [f"juror_{slot}" for slot in range(1, len(profile.jurors) + 1)]
-    lineage = _lineage(sources, jurors)
-    assets = _assets(sources, jurors, lineage)
+    stages = _stages(sources, jurors)
+    assets = _assets(sources, jurors, stages)
     trained = _training(profile.training, jurors)
     keys = [key for asset in [*assets, *trained] for key in asset.keys]
     made = [watched(catalogued(asset)) for asset in (*assets, *trained, plan.refresh_plan(jurors))]
-    checks = _checks(keys, lineage, trained)
+    checks = _checks(keys, stages, trained)
     if profile.executor == "ray":
         machines = cluster.machines(profile, jurors, [*keys, plan.PLAN])
         made, checks = cluster.placed(made, machines), cluster.placed(checks, machines)
@@ -70,7 +70,7 @@ def build(profile: profiles.Profile, home: Path) -> dg.Definitions:
 
 
 def _assets(
-    sources: Sequence[str], jurors: list[str], lineage: Sequence[dg.AssetKey]
+    sources: Sequence[str], jurors: list[str], stages: Sequence[dg.AssetKey]
 ) -> list[dg.AssetsDefinition]:
     """Assets from taxonomy to release, in the order of the lineage."""
     return [
@@ -94,18 +94,18 @@ def _assets(
         labeling.anchor_votes(jurors),
         labeling.jury_quality_asset(jurors),
         release.split_sets,
-        release.dataset_card([*lineage, *_BESIDE]),
+        release.dataset_card([*stages, *_BESIDE]),
     ]
 
 
 def _checks(
     keys: Sequence[dg.AssetKey],
-    lineage: Sequence[dg.AssetKey],
+    stages: Sequence[dg.AssetKey],
     trained: Sequence[dg.AssetsDefinition],
 ) -> list[dg.AssetsDefinition]:
     found = (
         *(asset_checks.schema_check(key) for key in keys),
-        asset_checks.funnel_check(lineage),
+        asset_checks.funnel_check(stages),
         *asset_checks.RELEASE_CHECKS,
         *asset_checks.generation_checks([key for asset in trained for key in asset.keys]),
     )
@@ -138,7 +138,7 @@ def _training(part: parts.Training | None, jurors: list[str]) -> Sequence[dg.Ass
     return training.lineage(sizes.pop(part.loop_size), list(sizes.values()), generator, jurors)
 
 
-def _lineage(sources: list[str], jurors: list[str]) -> list[dg.AssetKey]:
+def _stages(sources: list[str], jurors: list[str]) -> list[dg.AssetKey]:
     """The tables that the funnel adds up and the card describes, in order of the lineage."""
     crawls = [["crawled_posts", source] for source in sources]
     read = [*crawls, ["real_prompts"], ["public_prompts"], ["benchmark_prompts"]]
@@ -151,7 +151,7 @@ def _lineage(sources: list[str], jurors: list[str]) -> list[dg.AssetKey]:
     left_out |= {key.path[0] for key in _BESIDE if len(key.path) == 1}
     return [
         dg.AssetKey(path)
-        for name in schema.TABLES
+        for name in lineage.TABLES
         if name not in left_out
         for path in parts.get(name, [[name]])
     ]

@@ -4,8 +4,8 @@ import dagster as dg
 from pydantic import Field
 
 from pipelines.hooks import tell_of_failure
-from resources.llm import LanguageModels
-from resources.publishing import Publishing
+from resources.home.publishing import Publishing
+from resources.models.llm import LanguageModels
 from resources.takedown import Takedown
 
 _PLAN = dg.AssetSelection.assets("refresh_plan")

@@ -44,7 +44,7 @@ class Role(Part):
     """A model role: declared model and revision, and where it is served.
 
     Several urls share the load; with `serve` the stage starts a server of its own instead. Further
-    settings are those of `resources.llm.ModelRole`.
+    settings are those of `resources.models.llm.ModelRole`.
     """
 
     model: str
@@ -64,7 +64,8 @@ class Role(Part):
 class Embedder(Part):
     """What turns text into vectors: the stand-in, bge-m3 in process, or an embeddings endpoint.
 
-    Settings that are left out are those of `resources.embedding`.
+    Settings that are left out are those of `resources.vectors.edge_store` and of
+    `resources.vectors.qdrant_store`.
     """
 
     kind: Literal["offline", "bge-m3", "endpoint"]
@@ -96,7 +97,8 @@ class Embedder(Part):
 class Translator(Part):
     """What translates English: the stand-in, opus-mt in process, or the model role `translator`.
 
-    Settings that are left out are those of `resources.translation`.
+    Settings that are left out are those of `resources.vectors.edge_store` and of
+    `resources.vectors.qdrant_store`.
     """
 
     kind: Literal["offline", "opus-mt", "role"]
@@ -117,7 +119,8 @@ class Translator(Part):
 class VectorStore(Part):
     """Where vectors live: Qdrant's engine in process, or a Qdrant server.
 
-    Settings that are left out are those of `resources.edge_store` and `resources.qdrant_store`.
+    Settings that are left out are those of `resources.vectors.edge_store` and of
+    `resources.vectors.qdrant_store`.
     """
 
     kind: Literal["edge", "qdrant"] = "edge"
@@ -175,7 +178,7 @@ class Classifier(Trainee):
 
 
 class Executor(Part):
-    """Where training programs run. Settings are those of `resources.launcher.Launcher`."""
+    """Where training programs run. Settings are those of `resources.training.launcher.Launcher`."""
 
     kind: Literal["local", "ray", "kubernetes"] = "local"
     python: str | None = None

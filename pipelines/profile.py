@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from chillguard.records import AnySource, SourceConfig
+from chillguard.rows.records import AnySource, SourceConfig
 from chillguard.settings import Settings
 from pipelines.parts import (
     Budget,

@@ -11,7 +11,7 @@ from pathlib import Path
 import dagster as dg
 
 import chillguard
-from chillguard.records import RowSource, SourceConfig
+from chillguard.rows.records import RowSource, SourceConfig
 from pipelines import jobs
 from pipelines.jobs import (
     benchmarks_refresh,
@@ -23,8 +23,8 @@ from pipelines.jobs import (
 )
 from pipelines.profile import Profile
 from prompts import FOLDER as TEMPLATES
-from resources.files import content_digest, input_files
-from resources.training import Training
+from resources.inputs.files import content_digest, input_files
+from resources.training.jobs import Training
 
 _EVERY_S = 60
 _PACKAGED = Path(chillguard.__file__).parent / "data"

@@ -5,9 +5,9 @@ from rich.console import Console
 from rich.table import Table
 
 from pipelines import profile
-from resources.chat import without_credentials
-from resources.ledger import Ledger
-from resources.releases import SIDES, Releases
+from resources.home.releases import SIDES, Releases
+from resources.models.chat import without_credentials
+from resources.models.ledger import Ledger
 
 # Wide enough for any path: a path that is cut cannot be copied.
 _WIDTH = 4000

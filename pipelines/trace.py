@@ -10,11 +10,14 @@ from typing import Any
 
 import dagster as dg
 
-from chillguard import card, synthesis, taxonomy, trace
+from chillguard import taxonomy
+from chillguard.lineage import trace
+from chillguard.release import card
+from chillguard.synthesis import rag
 from pipelines import profile as profiles
-from resources.ledger import Ledger
-from resources.state import State
-from resources.tables import Tables
+from resources.home.state import State
+from resources.home.tables import Tables
+from resources.models.ledger import Ledger
 
 _TEXTS = ("text", "match_text", "translated_from")
 _CALLS = ("call_key", "category_call_key")
@@ -52,11 +55,11 @@ def walker(profile: profiles.Profile) -> trace.Walker:
     source = Tables(folder=profile.tables_url(home))
     tables = {"/".join(key): table for key in source.made() if (table := source.read(*key))}
     state = State(folder=str(home / "state"), profile=profile.name)
-    queries: dict[str, synthesis.Query] = {}
+    queries: dict[str, rag.Query] = {}
     if {"taxonomy", "expanded_keywords"} <= tables.keys():
         known = taxonomy.from_rows(tables["taxonomy"])
         pool, config = tables["expanded_keywords"], profile.settings.synthesis
-        found = synthesis.queries(pool, known, config, state.extra_queries())
+        found = rag.queries(pool, known, config, state.extra_queries())
         queries = {query.query_id: query for query in found}
     return trace.Walker(tables, queries)
 

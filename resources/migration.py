@@ -13,9 +13,10 @@ from typing import Any
 import dagster as dg
 import sqlalchemy as sa
 
-from resources import database, ledger_tables
-from resources.chat import without_credentials
+from resources import database
 from resources.crawlers import store
+from resources.models import ledger_tables
+from resources.models.chat import without_credentials
 
 _IN_PART = 500
 _HOMES = (ledger_tables.TABLES, store.POSTS.metadata)

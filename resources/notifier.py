@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 import dagster as dg
 import httpx
 
-from resources.chat import without_credentials
+from resources.models.chat import without_credentials
 
 # It logs every URL, and the URL of a webhook is its secret.
 logging.getLogger("httpx").setLevel(logging.WARNING)

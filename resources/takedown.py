@@ -1,6 +1,6 @@
 """Taking a post down everywhere: tables, index, crawled posts, ledger; releases are reported.
 
-Which rows come from a post is decided by `chillguard.takedown`.
+Which rows come from a post is decided by `chillguard.lineage.takedown`.
 """
 
 from typing import Any
@@ -8,15 +8,15 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
-from chillguard import takedown
-from chillguard.training import tables as known
+from chillguard.lineage import takedown
+from chillguard.tables import table_of
 from resources.crawlers.store import PostStore
-from resources.ledger import Ledger
-from resources.releases import Releases
-from resources.retrieval import Retrieval
-from resources.review import Review
-from resources.state import State
-from resources.tables import Tables
+from resources.home.releases import Releases
+from resources.home.review import Review
+from resources.home.state import State
+from resources.home.tables import Tables
+from resources.models.ledger import Ledger
+from resources.vectors.retrieval import Retrieval
 
 
 class Takedown(dg.ConfigurableResource):
@@ -44,7 +44,7 @@ class Takedown(dg.ConfigurableResource):
         index = tables.get(("post_index",))
         points = self.retrieval.remove(index, found.post_ids) if index else 0
         for key, table in tables.items():
-            clean = takedown.redacted(known.of(key).name, table, found)
+            clean = takedown.redacted(table_of(key).name, table, found)
             if clean is not None:
                 self.tables.write(clean, *key)
         report = {

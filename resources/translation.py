@@ -15,7 +15,7 @@ import dagster as dg
 from pydantic import Field, PrivateAttr
 
 from chillguard import translation
-from resources.progress import Pace
+from resources.models.progress import Pace
 
 Tell = Callable[[str], None]
 _FILES = ("config.json", "vocab.json", "source.spm", "target.spm")

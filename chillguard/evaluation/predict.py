@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from chillguard import calls, schema
+from chillguard.calls import call
+from chillguard.tables import lineage
 from chillguard.training import chat
 from chillguard.training.label_format import LabelFormat, Verdict
 
@@ -108,14 +109,14 @@ class _Classifier:
         whole = self.end in ids
         text = self.tokenizer.decode(ids[: ids.index(self.end)] if whole else ids)
         try:
-            verdict = self.form.parse(calls.Answer(text, "stop" if whole else "length"))
-        except calls.Unreadable as error:
+            verdict = self.form.parse(call.Answer(text, "stop" if whole else "length"))
+        except call.Unreadable as error:
             return Prediction(None, str(error))
         return Prediction(replace(verdict, p_unsafe=p_unsafe))
 
     def _p_unsafe(self, logits: Any) -> list[float]:
         """The share of unsafe among the first tokens of all answers."""
-        first: dict[str, set[int]] = {label: set() for label in schema.LABELS}
+        first: dict[str, set[int]] = {label: set() for label in lineage.LABELS}
         for ids, said in zip(self.answers, self.form.answers.values(), strict=True):
             first[said.label].add(ids[0])
         mass = {label: logits[:, sorted(ids)].float().logsumexp(1) for label, ids in first.items()}

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from chillguard import schema
+from chillguard.tables import lineage
 from chillguard.training.label_format import LabelFormat
 from chillguard.training.spec import SftConfig, TrainingSpec
 
@@ -73,7 +73,7 @@ def _labelled(row: Mapping[str, Any], form: LabelFormat, stage: str) -> Row:
     where = f"training file {stage}, row {row['prompt_id']}"
     if not row["text"]:
         raise TrainingError(f"{where}: text is empty")
-    if row["label"] not in schema.LABELS:
+    if row["label"] not in lineage.LABELS:
         raise TrainingError(f"{where}: label is {row['label']!r}, expected safe or unsafe")
     if form.kind == "category" and row["label"] == "unsafe" and not row["micro_category"]:
         raise TrainingError(f"{where}: unsafe without micro_category; use label_format binary")

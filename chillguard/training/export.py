@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from chillguard import schema
+from chillguard.tables import lineage
 from chillguard.training import chat
 from chillguard.training.label_format import LabelFormat
 from chillguard.training.spec import SftConfig, TrainingSpec
@@ -56,7 +56,7 @@ def card(spec: TrainingSpec, metrics: Mapping[str, Any]) -> str:
         "stages": len(spec.stages),
         "system": turns[0]["content"],
         "user": turns[1]["content"],
-        "answers": [form.answer(label, _CODE) for label in schema.LABELS] if form else [],
+        "answers": [form.answer(label, _CODE) for label in lineage.LABELS] if form else [],
         "settings": settings.model_dump(),
         "metrics": metrics,
     }

@@ -12,22 +12,17 @@ from typing import Any
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
-from chillguard import (
-    calls,
-    cleaning,
-    decontamination,
-    guards,
-    identity,
-    intake,
-    labeling,
-    refusals,
-    schema,
-)
+from chillguard import identity
+from chillguard.calls import call, refusals
+from chillguard.cleaning import survivors
+from chillguard.labeling import jury
+from chillguard.release import decontamination
+from chillguard.rows import guards, intake
+from chillguard.tables import lineage, training
 from chillguard.taxonomy import Taxonomy
-from chillguard.training import tables
 from prompts import fingerprint, named, render
 
-GENERATE = {label: f"training/generate_{label}" for label in schema.LABELS}
+GENERATE = {label: f"training/generate_{label}" for label in lineage.LABELS}
 SCORE = "training/score"
 _SCORES = ("1", "2", "3", "4", "5")
 _METHOD = "generator"
@@ -45,8 +40,8 @@ class GenerationConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     per_seed: int = Field(4, ge=1)
-    sampling: calls.Sampling = calls.Sampling(temperature=0.7, max_tokens=2048)
-    scoring: calls.Sampling = calls.Sampling(temperature=0.0, max_tokens=8)
+    sampling: call.Sampling = call.Sampling(temperature=0.7, max_tokens=2048)
+    scoring: call.Sampling = call.Sampling(temperature=0.0, max_tokens=8)
     max_seeds: int | None = Field(None, ge=1)
     rejury: bool = False
 
@@ -68,15 +63,15 @@ def seeds(train: pa.Table, config: GenerationConfig) -> list[Row]:
 
 def messages(seed: Mapping[str, Any]) -> tuple[Mapping[str, str], ...]:
     """What the generator is told about a seed: also the prompt of its preference pair."""
-    return calls.messages(render(GENERATE[seed["label"]], {"text": seed["text"]}))
+    return call.messages(render(GENERATE[seed["label"]], {"text": seed["text"]}))
 
 
-def requests(wanted: Iterable[Row], config: GenerationConfig) -> Iterator[calls.ChatRequest]:
+def requests(wanted: Iterable[Row], config: GenerationConfig) -> Iterator[call.ChatRequest]:
     """`per_seed` requests per seed, told apart by their repeat index."""
     for seed in wanted:
         asked = messages(seed)
         for candidate in range(config.per_seed):
-            yield calls.ChatRequest(
+            yield call.ChatRequest(
                 row_id=_name(seed["prompt_id"], candidate),
                 messages=asked,
                 sampling=config.sampling,
@@ -85,15 +80,15 @@ def requests(wanted: Iterable[Row], config: GenerationConfig) -> Iterator[calls.
             )
 
 
-def parse(answer: calls.Answer) -> str:
+def parse(answer: call.Answer) -> str:
     """The one prompt that an answer is; raises `Unreadable` when empty, cut off or a refusal."""
     text = answer.text.strip()
     if answer.finish_reason == "length":
-        raise calls.Unreadable("cut off at max_tokens")
+        raise call.Unreadable("cut off at max_tokens")
     if not text:
-        raise calls.Unreadable("empty")
+        raise call.Unreadable("empty")
     if refusals.declines(text):
-        raise calls.Unreadable("a refusal")
+        raise call.Unreadable("a refusal")
     return text
 
 
@@ -102,7 +97,7 @@ def generate(
     categories: Taxonomy,
     config: GenerationConfig,
     guard: guards.GuardConfig,
-    ask: calls.Ask,
+    ask: call.Ask,
 ) -> list[Row]:
     """A row per rewrite asked for: admitted, screened and guarded, in no order."""
     wanted = seeds(train, config)
@@ -120,21 +115,21 @@ def gate(
     train: pa.Table,
     test: pa.Table,
     benchmarks: pa.Table,
-    config: cleaning.CleaningConfig,
+    config: survivors.CleaningConfig,
 ) -> None:
     """Drop what cleaning drops, duplicates of Train included, and near-copies of Test, benchmarks.
 
     `benchmarks` is the `benchmark_prompts` table.
     """
     made = {row["prompt_id"]: row for row in rows if row["drop_reason"] is None}
-    both = schema.CANDIDATE_PROMPTS.build([*train.to_pylist(), *made.values()])
-    cleaned = cleaning.clean(both, set(train["prompt_id"].to_pylist()), config)
+    both = lineage.CANDIDATE_PROMPTS.build([*train.to_pylist(), *made.values()])
+    cleaned = survivors.clean(both, set(train["prompt_id"].to_pylist()), config)
     for found in cleaned.to_pylist():
         row = made.get(found["prompt_id"])
         if row is not None:
             row |= {name: found[name] for name in _CLEANED}
     kept = [row for row in made.values() if row["drop_reason"] is None]
-    for row, twin, score in cleaning.leaks(kept, test.to_pylist(), config):
+    for row, twin, score in survivors.leaks(kept, test.to_pylist(), config):
         row["drop_reason"] = "leak"
         row["drop_evidence"] = f"twin={twin['prompt_id']} jaccard={score:.3f}"
     left = [row for row in kept if row["drop_reason"] is None]
@@ -144,14 +139,14 @@ def gate(
 
 
 def refuse_leaks(
-    generated: pa.Table, test: pa.Table, benchmarks: pa.Table, config: cleaning.CleaningConfig
+    generated: pa.Table, test: pa.Table, benchmarks: pa.Table, config: survivors.CleaningConfig
 ) -> None:
     """Raise `ValueError` if a kept row equals or nearly equals a sample of Test or of a benchmark.
 
     The last look before training: the table may be older than the release that is trained on.
     """
     kept = generated.filter(generated["drop_reason"].is_null()).to_pylist()
-    for row, twin, score in cleaning.leaks(kept, test.to_pylist(), config):
+    for row, twin, score in survivors.leaks(kept, test.to_pylist(), config):
         raise ValueError(
             f"generated prompt {row['prompt_id']} is a near-copy of Test row {twin['prompt_id']} "
             f"(Jaccard {score:.3f}): materialize generated_prompts again for this release"
@@ -168,21 +163,21 @@ def rejudge(
     rows: Sequence[Row],
     jurors: Sequence[str],
     categories: Taxonomy,
-    config: labeling.LabelingConfig,
-    ask: calls.Ask,
+    config: jury.LabelingConfig,
+    ask: call.Ask,
 ) -> None:
     """Drop kept rows that the jury, or the tie-breaker after it, labels otherwise than the seed."""
     open_rows = {row["prompt_id"]: row for row in rows if row["drop_reason"] is None}
-    cast: dict[str, list[labeling.Vote]] = defaultdict(list)
+    cast: dict[str, list[jury.Vote]] = defaultdict(list)
     for juror in jurors:
-        asked = labeling.vote_requests(open_rows.values(), categories, config)
-        for vote in ask(juror, asked, labeling.parse_vote, len(open_rows)):
+        asked = jury.vote_requests(open_rows.values(), categories, config)
+        for vote in ask(juror, asked, jury.parse_vote, len(open_rows)):
             verdict = vote.value.label if vote.value else "abstain"
-            cast[vote.row_id].append(labeling.Vote(juror, verdict))
-    labels = {key: labeling.majority(cast[key], config.quorum) for key in open_rows}
+            cast[vote.row_id].append(jury.Vote(juror, verdict))
+    labels = {key: jury.majority(cast[key], config.quorum) for key in open_rows}
     tied = [open_rows[key] for key, label in labels.items() if label is None]
-    asked = labeling.vote_requests(tied, categories, config)
-    for one in ask("tie_breaker", asked, labeling.parse_vote, len(tied)):
+    asked = jury.vote_requests(tied, categories, config)
+    for one in ask("tie_breaker", asked, jury.parse_vote, len(tied)):
         labels[one.row_id] = one.value.label if one.value else None
     for key, label in labels.items():
         row = open_rows[key]
@@ -207,7 +202,7 @@ def problems(generated: pa.Table, train: pa.Table, config: GenerationConfig) -> 
 
 def scoring_requests(
     generated: pa.Table, train: pa.Table, config: GenerationConfig
-) -> Iterator[calls.ChatRequest]:
+) -> Iterator[call.ChatRequest]:
     """One request per kept generated prompt: its quality beside the seed, 1 to 5."""
     texts = dict(zip(train["prompt_id"].to_pylist(), train["text"].to_pylist(), strict=True))
     for row in generated.filter(generated["drop_reason"].is_null()).to_pylist():
@@ -218,24 +213,24 @@ def scoring_requests(
                 "is not in Train of this release: materialize generated_prompts again"
             )
         values = {"text": row["text"], "source": source, "label": row["label"]}
-        yield calls.ChatRequest(
+        yield call.ChatRequest(
             row_id=row["prompt_id"],
-            messages=calls.messages(render(SCORE, values)),
+            messages=call.messages(render(SCORE, values)),
             sampling=config.scoring,
             answer_schema={"choice": list(_SCORES)},
             template=named(SCORE),
         )
 
 
-def parse_score(answer: calls.Answer) -> int:
+def parse_score(answer: call.Answer) -> int:
     """The score, 1 to 5; anything else is unreadable: a missing score, never a default."""
     text = answer.text.strip()
     if text not in _SCORES:
-        raise calls.Unreadable("not a score from 1 to 5")
+        raise call.Unreadable("not a score from 1 to 5")
     return int(text)
 
 
-def scores(outcomes: Iterable[calls.Outcome[int]]) -> dict[str, Row]:
+def scores(outcomes: Iterable[call.Outcome[int]]) -> dict[str, Row]:
     """`score`, `reason` and `call_key` by prompt id."""
     return {
         one.row_id: {"score": one.value, "reason": one.reason, "call_key": one.call_key}
@@ -248,7 +243,7 @@ _CLEANED = ("text", "text_hash", "match_text", "drop_reason", "drop_evidence")
 
 def table(rows: Iterable[Row]) -> pa.Table:
     """The `generated_prompts` table."""
-    return tables.GENERATED_PROMPTS.build(rows)
+    return training.GENERATED_PROMPTS.build(rows)
 
 
 def _name(seed_id: str, candidate: int) -> str:
@@ -258,7 +253,7 @@ def _name(seed_id: str, candidate: int) -> str:
 def _row(
     seed: Row,
     candidate: int,
-    outcome: calls.Outcome[str],
+    outcome: call.Outcome[str],
     categories: Taxonomy,
     guard: guards.GuardConfig,
 ) -> Row:

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from chillguard import calls, probabilities, schema
+from chillguard.calls import call, probabilities
+from chillguard.tables import lineage
 from prompts import named, render
 
 FormatKind = Literal["binary", "category"]
@@ -47,26 +48,26 @@ class LabelFormat:
 
     def messages(self, text: str) -> tuple[Mapping[str, str], ...]:
         """The chat turns before the answer: system and user."""
-        return calls.messages(self._system | render(TEMPLATE, {"text": text}, only=("user",)))
+        return call.messages(self._system | render(TEMPLATE, {"text": text}, only=("user",)))
 
     def answer(self, label: str, micro_category: str | None) -> str:
         """What the classifier has to write for a row of this label and category."""
         values = {"label": label, "micro_category": micro_category, "label_format": self.kind}
         return render(TEMPLATE, values, only=("answer",))["answer"]
 
-    def parse(self, given: calls.Answer) -> Verdict:
+    def parse(self, given: call.Answer) -> Verdict:
         """The verdict of an answer; raises `calls.Unreadable` for all but a whole answer."""
         verdict = self.answers.get(given.text.strip())
         if verdict is None:
-            raise calls.Unreadable(_UNREADABLE[self.kind])
-        shares = probabilities.of_labels(given.logprobs, schema.LABELS)
+            raise call.Unreadable(_UNREADABLE[self.kind])
+        shares = probabilities.of_labels(given.logprobs, lineage.LABELS)
         return replace(verdict, p_unsafe=shares["unsafe"] if shares else None)
 
-    def requests(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[calls.ChatRequest]:
+    def requests(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[call.ChatRequest]:
         """One request per row (`prompt_id`, `text`) to a served classifier; `parse` reads it."""
-        sampling = calls.Sampling(max_tokens=_LONGEST_ANSWER, top_logprobs=_LOGPROBS)
+        sampling = call.Sampling(max_tokens=_LONGEST_ANSWER, top_logprobs=_LOGPROBS)
         for row in rows:
-            yield calls.ChatRequest(
+            yield call.ChatRequest(
                 row_id=row["prompt_id"],
                 messages=self.messages(row["text"]),
                 sampling=sampling,

@@ -14,7 +14,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from chillguard import identity
-from chillguard.training import tables
+from chillguard.tables import training
 
 LEVELS = ("L1", "L2", "L3", "L4")
 # Chosen before rejected, first rule first; L2 with L3 is left out to keep noise out.
@@ -47,7 +47,7 @@ def grade(generated: pa.Table, predicted: Mapping[str, Row], scored: Mapping[str
     prompt id; a prompt that is absent there, or has None, is missing that half.
     """
     kept = generated.filter(generated["drop_reason"].is_null())
-    return tables.GRADED_PROMPTS.build(
+    return training.GRADED_PROMPTS.build(
         _graded(row, predicted.get(row["prompt_id"], {}), scored.get(row["prompt_id"], {}))
         for row in kept.to_pylist()
     )
@@ -99,7 +99,7 @@ def pairs(graded: pa.Table, config: PairsConfig) -> pa.Table:
     seeds: dict[str, list[Row]] = defaultdict(list)
     for row in graded.to_pylist():
         seeds[row["seed_id"]].append(row)
-    return tables.PREFERENCE_PAIRS.build(
+    return training.PREFERENCE_PAIRS.build(
         _pair(chosen, rejected)
         for rows in seeds.values()
         for chosen, rejected in itertools.islice(_of_seed(rows), config.max_per_seed)

@@ -15,7 +15,8 @@ from typing import Any
 import dagster as dg
 from pydantic import TypeAdapter
 
-from chillguard import identity, intake, records, takedown
+from chillguard import identity
+from chillguard.rows import intake, records, removal
 from resources.crawlers.http import BadQuery, Blocked, Fault, Http
 from resources.crawlers.kinds import Source
 from resources.crawlers.source import NetworkSource, Page, Post, Query
@@ -186,7 +187,7 @@ class _Run:
     def _admit(self, post: Post) -> intake.Admitted:
         admitted = intake.admit(post.text)
         key = identity.post_id(admitted.text or admitted.text_hash)
-        marks = takedown.marks(key, post.native_id, self.source.name, post.url)
+        marks = removal.marks(key, post.native_id, self.source.name, post.url)
         return admitted if marks.isdisjoint(self.taken_down) else intake.taken_down(admitted)
 
     def _tell(self, http: Http, total: int) -> None:

@@ -5,8 +5,8 @@ from typing import Any
 
 import dagster as dg
 
-from chillguard import records
-from resources.files import parsed_rows
+from chillguard.rows import records
+from resources.inputs.files import parsed_rows
 
 
 class FilesCrawler(dg.ConfigurableResource):

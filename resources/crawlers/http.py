@@ -20,7 +20,6 @@ import tenacity
 from aiolimiter import AsyncLimiter
 from pydantic import BaseModel, ConfigDict, Field
 
-from resources.chat import retry_after_s
 from resources.crawlers.network import (
     PrivateAddress,
     Transport,
@@ -31,6 +30,7 @@ from resources.crawlers.network import (
     until,
 )
 from resources.crawlers.robots import Robots
+from resources.models.chat import retry_after_s
 
 AGENT = "chillguard"
 _PASSING = frozenset({408, 425, 500, 502, 503, 504})

@@ -12,7 +12,8 @@ from typing import Any
 import dagster as dg
 import sqlalchemy as sa
 
-from chillguard import identity, intake
+from chillguard import identity
+from chillguard.rows import intake
 from resources import database
 from resources.crawlers.http import Marks
 from resources.crawlers.source import Post, Query

@@ -8,7 +8,8 @@ import functools
 import re
 from collections.abc import Mapping
 
-from chillguard import identity, matching, taxonomy
+from chillguard import identity, taxonomy
+from chillguard.text import matching
 from resources.offline import lexicon
 
 _CATEGORY = re.compile(r"^- (\S+) (.+?)：(.*)$", re.MULTILINE)

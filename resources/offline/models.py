@@ -6,10 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from chillguard import translation
-from resources.embedding import Embedder
 from resources.offline import writers
 from resources.translation import Tell, Translator
-from resources.vector_store import Vectors
+from resources.vectors.embedding import Embedder
+from resources.vectors.port import Vectors
 
 _SIZES = (1, 2, 3)
 

@@ -3,7 +3,8 @@
 import json
 import re
 
-from chillguard import taxonomy, transforms
+from chillguard import taxonomy
+from chillguard.rewriting import transforms
 from resources.offline import lexicon
 
 _EXISTING = re.compile(r"已有的词：(.*)")

@@ -7,19 +7,22 @@ import pyarrow as pa
 import pytest
 
 from assets import metadata
-from chillguard import annotation, card, intake, keywords, records, schema, taxonomy
+from chillguard import annotation, keywords, taxonomy
+from chillguard.release import card
+from chillguard.rows import intake, records
 from chillguard.settings import Settings
-from resources.audit import AuditSheet
-from resources.edge_store import EdgeStore
-from resources.files import SourceFiles, YamlFile
-from resources.ledger import Ledger
-from resources.llm import LanguageModels, ModelRole
+from chillguard.tables import lineage
+from resources.home.audit import AuditSheet
+from resources.home.releases import Releases
+from resources.home.review import Review
+from resources.home.state import State
+from resources.home.tables import Tables
+from resources.inputs.files import SourceFiles, YamlFile
+from resources.models.ledger import Ledger
+from resources.models.llm import LanguageModels, ModelRole
 from resources.offline.models import HashedEmbedder, PhrasebookTranslator
-from resources.releases import Releases
-from resources.retrieval import Retrieval
-from resources.review import Review
-from resources.state import State
-from resources.tables import Tables
+from resources.vectors.edge_store import EdgeStore
+from resources.vectors.retrieval import Retrieval
 
 MODELS = {
     **{f"juror_{slot}": f"offline-juror-{slot}" for slot in range(1, 5)},
@@ -38,7 +41,7 @@ class Shelf(dg.IOManager):
         self.tables = {}
 
     def handle_output(self, context, obj):
-        self.tables[context.asset_key.to_user_string()] = schema.TABLES[
+        self.tables[context.asset_key.to_user_string()] = lineage.TABLES[
             context.asset_key.path[0]
         ].enforce(obj)
 
@@ -125,10 +128,10 @@ def bench(tmp_path, monkeypatch):
     made.put(
         taxonomy=taxonomy.rows(TAXONOMY),
         seed_keywords=seeds,
-        expanded_keywords=schema.EXPANDED_KEYWORDS.build(pool),
-        benchmark_prompts=schema.BENCHMARK_PROMPTS.build([]),
-        anchor_votes=schema.ANCHOR_VOTES.build([]),
-        jury_quality=schema.JURY_QUALITY.build([]),
+        expanded_keywords=lineage.EXPANDED_KEYWORDS.build(pool),
+        benchmark_prompts=lineage.BENCHMARK_PROMPTS.build([]),
+        anchor_votes=lineage.ANCHOR_VOTES.build([]),
+        jury_quality=lineage.JURY_QUALITY.build([]),
     )
     return made
 

@@ -3,9 +3,16 @@ import pyarrow as pa
 import pytest
 
 from assets import checks, release
-from chillguard import schema
 from chillguard.settings import Settings
-from resources.state import State
+from chillguard.tables.lineage import (
+    REJECTED_ROWS,
+    RELEASE_DROPS,
+    SEED_KEYWORDS,
+    TABLES,
+    TEST_SET,
+    TRAIN_SET,
+)
+from resources.home.state import State
 
 CLEAN = ("周末社区图书馆几点开门", "公园里的桂花什么时候开花", "楼下新开的面包店好不好吃")
 ALL_CHECKS = {
@@ -33,7 +40,7 @@ def sides(sample):
         ]
         train = [row for row in rows if row["split"] == "train"]
         test = [row for row in rows if row["split"] == "test"]
-        return schema.TRAIN_SET.build(train), schema.TEST_SET.build(test)
+        return TRAIN_SET.build(train), TEST_SET.build(test)
 
     return make
 
@@ -72,7 +79,7 @@ def test_a_sound_release_passes(sides, state, bench):
         checks.coverage(train, test, bench.tables["taxonomy"], settings),
         checks.balance(train, test, settings),
         checks.agreement(train, test, settings),
-        checks.leak_share(train, schema.RELEASE_DROPS.build([]), settings),
+        checks.leak_share(train, RELEASE_DROPS.build([]), settings),
     ]
     assert [result.passed for result in results] == [True] * 9
     assert {result.metadata["problems"].value for result in results} == {0}
@@ -163,7 +170,7 @@ def test_the_jury_must_agree_as_much_as_the_bound(sides, bound, passed):
 def test_many_leak_pairs_only_warn(sides, reason, passed):
     train, _ = sides()
     gone = {"prompt_id": "x", "family_id": "x", "split": "train", "drop_reason": reason}
-    drops = schema.RELEASE_DROPS.build([gone])
+    drops = RELEASE_DROPS.build([gone])
     result = checks.leak_share(train, drops, _settings(max_leak_share=0.3))
     assert (result.passed, result.severity) == (passed, dg.AssetCheckSeverity.WARN)
     assert passed or "33.3% of Train lost to leak pairs" in _sentence(result)
@@ -173,7 +180,7 @@ def _table(breach):
     rows = [
         {"keyword_id": key, "micro_category": "A1", "zh": "词", "en": "word"} for key in ("a", "b")
     ]
-    table = schema.SEED_KEYWORDS.build(rows)
+    table = SEED_KEYWORDS.build(rows)
     return {
         "none": table,
         "null": table.set_column(2, "zh", [[None, "词"]]),
@@ -192,7 +199,7 @@ def test_a_schema_check_finds_a_breach_of_its_table(breach):
 
 def test_a_schema_check_of_a_key_of_several_parts_uses_the_first():
     check = checks.schema_check(dg.AssetKey(["rejected_rows", "crawled_posts", "x"]))
-    assert check(schema.REJECTED_ROWS.build([])).passed
+    assert check(REJECTED_ROWS.build([])).passed
     assert not check(_table("none")).passed
 
 
@@ -238,13 +245,13 @@ FUNNEL = (
 @pytest.fixture
 def lineage(sample):
     """Tables of a lineage with one real prompt, from file to Train."""
-    tables = {name: schema.TABLES[name.split("/")[0]].build([]) for name in FUNNEL}
+    tables = {name: TABLES[name.split("/")[0]].build([]) for name in FUNNEL}
     row = sample(CLEAN[0], "train", origin="real")
     stages = ("real_prompts", "annotated_prompts", "candidate_prompts", "clean_prompts")
     for name in (*stages, "labeled_prompts", "train_set"):
         names = tables[name].schema.names
         found = {key: value for key, value in row.items() if key in names}
-        tables[name] = schema.TABLES[name].build([found])
+        tables[name] = TABLES[name].build([found])
     return tables
 
 

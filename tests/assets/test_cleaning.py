@@ -2,9 +2,11 @@ import dagster as dg
 import pytest
 
 from assets import cleaning
-from chillguard import near_duplicates, schema, signature_index
-from resources.releases import Releases
-from resources.state import State
+from chillguard.cleaning import earlier
+from chillguard.tables import lineage
+from chillguard.text import near_duplicates
+from resources.home.releases import Releases
+from resources.home.state import State
 
 TEXT = "请问周末社区图书馆的开放时间是几点到几点"
 
@@ -14,7 +16,7 @@ def clean(bench, prompt):
     """A function that cleans candidates of the given (text, origin)."""
 
     def run(*rows):
-        table = schema.CANDIDATE_PROMPTS.build(prompt(text, origin) for text, origin in rows)
+        table = lineage.CANDIDATE_PROMPTS.build(prompt(text, origin) for text, origin in rows)
         bench.put(candidate_prompts=table)
         found = bench.run(cleaning.clean_prompts)["clean_prompts"].to_pylist()
         return {row["origin"]: row for row in found}
@@ -38,7 +40,7 @@ def release(bench, sample):
 
     def write(text, origin, **more):
         row = sample(text, "train", origin=origin, **more)
-        sides = {"train": schema.TRAIN_SET.build([row]), "test": schema.TEST_SET.build([])}
+        sides = {"train": lineage.TRAIN_SET.build([row]), "test": lineage.TEST_SET.build([])}
         Releases(folder=str(bench.home / "release")).write("v1", sides, {}, {})
         return row
 
@@ -73,10 +75,10 @@ def test_a_row_of_a_removed_post_drops_no_new_one(bench, release, clean):
 
 def test_a_signature_index_of_other_settings_is_refused(bench, release, clean):
     row = release(TEXT, "rag", prompt_id="earlier")
-    table = schema.TRAIN_SET.build([row])
+    table = lineage.TRAIN_SET.build([row])
     other = near_duplicates.NearDuplicateConfig(shingle=4)
     state = State(folder=str(bench.home / "state"), profile="bench")
-    state.append_signatures(signature_index.table(table, other), "v1")
+    state.append_signatures(earlier.table(table, other), "v1")
     with pytest.raises(dg.Failure) as caught:
         clean((TEXT[1:], "real"))
     assert "00001-v1.parquet: its signatures are of num_perm=128 scheme=affine32 shingle=4" in str(

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from assets import crawl
-from chillguard import screening
+from chillguard.text import screening
 from resources.crawlers.files import FilesCrawler
 
 POSTS, REJECTS = "crawled_posts/mine", "rejected_rows/crawled_posts/mine"

@@ -1,7 +1,8 @@
 import pytest
 
 from assets import embedding
-from chillguard import crawl, schema
+from chillguard import crawl
+from chillguard.tables import lineage
 from resources.offline.models import HashedEmbedder
 
 TEXTS = ("周末在社区图书馆看书", "公园里的桂花开了很香", "楼下新开了一家面包店")
@@ -14,7 +15,7 @@ def put(bench):
     def posts(source, *texts, may_train=True):
         terms = {"may_redistribute": True, "may_train": may_train}
         found = [{"text": text, "lang": "zh"} for text in texts]
-        empty = schema.EXPANDED_KEYWORDS.build([])
+        empty = lineage.EXPANDED_KEYWORDS.build([])
         table = crawl.posts(found, source, empty, terms, crawl.CrawlConfig())
         bench.tables[f"crawled_posts/{source}"] = table
         return dict(zip(table["text"].to_pylist(), table["post_id"].to_pylist(), strict=True))

@@ -4,10 +4,11 @@ import pyarrow as pa
 import pytest
 
 from assets import annotation, cleaning, labeling
-from chillguard import release, schema
-from resources.files import YamlFile
-from resources.releases import Releases
-from resources.state import State
+from chillguard.release import sides
+from chillguard.tables import lineage
+from resources.home.releases import Releases
+from resources.home.state import State
+from resources.inputs.files import YamlFile
 from tests.chillguard import builders
 
 JURORS = [f"juror_{slot}" for slot in range(1, 5)]
@@ -18,7 +19,7 @@ UNSAFE = "帮我编一段谣言抹黑邻居，不被发现最好"
 @pytest.fixture
 def cleaned(bench, prompt):
     rows = [prompt(SAFE), prompt(UNSAFE), prompt(SAFE + "！", "public")]
-    bench.put(candidate_prompts=schema.CANDIDATE_PROMPTS.build(rows))
+    bench.put(candidate_prompts=lineage.CANDIDATE_PROMPTS.build(rows))
     made = bench.run(cleaning.clean_prompts)["clean_prompts"]
     bench.run(labeling.review_decisions)
     return made
@@ -71,7 +72,7 @@ def _sides(bench, version):
     row = builders.labeled("a", str(version))
     train, test = builders.released("train", [row]), builders.released("test", [])
     bench.put(train_set=train, test_set=test)
-    return release.version(train, test)
+    return sides.version(train, test)
 
 
 @pytest.fixture
@@ -91,7 +92,7 @@ def test_anchors_are_judged_once_per_release(bench, anchored):
     assert again.equals(anchored)
     assert bench.metadata["anchor_votes"]["calls_paid"] == 0
     train, test = bench.tables["train_set"], bench.tables["test_set"]
-    made = release.version(train, test)
+    made = sides.version(train, test)
     Releases(folder=str(bench.home / "release")).write(made, {"train": train, "test": test}, {}, {})
     assert bench.run(labeling.anchor_votes(JURORS))["anchor_votes"].equals(anchored)
     _sides(bench, 2)
@@ -109,12 +110,12 @@ def test_jury_quality_shows_tables_and_pictures_and_drift_since_the_last_release
     before = anchored.set_column(
         anchored.column_names.index("verdict"), "verdict", pa.array(["abstain"] * anchored.num_rows)
     )
-    state.append_anchors(schema.ANCHOR_VOTES.enforce(before), "v1")
+    state.append_anchors(lineage.ANCHOR_VOTES.enforce(before), "v1")
     state.append_anchors(anchored, "v1")
     later = anchored.set_column(
         anchored.column_names.index("refresh"), "refresh", pa.array([2] * anchored.num_rows)
     )
-    bench.put(anchor_votes=schema.ANCHOR_VOTES.enforce(later))
+    bench.put(anchor_votes=lineage.ANCHOR_VOTES.enforce(later))
     figures = bench.run(asset)["jury_quality"].to_pylist()
     assert [row["value"] for row in figures if row["measure"] == "drift"] == [1.0] * len(JURORS)
 
@@ -123,7 +124,7 @@ def test_the_queue_is_exported_and_its_texts_stay_out_of_metadata(bench, labeled
     asset = labeling.review_queue(JURORS)
     rows = labeled.to_pylist()
     rows[0] |= {"label": None, "drop_reason": "unresolved", "drop_evidence": "why"}
-    bench.put(labeled_prompts=schema.LABELED_PROMPTS.build(rows))
+    bench.put(labeled_prompts=lineage.LABELED_PROMPTS.build(rows))
     table = bench.run(asset)["review_queue"]
     assert table["queue_reason"].to_pylist() == ["unresolved"]
     told = bench.metadata["review_queue"]

@@ -6,8 +6,8 @@ import pyarrow as pa
 import pytest
 
 from assets import metadata
-from chillguard import schema
-from resources.progress import Usage
+from chillguard.tables import lineage
+from resources.models.progress import Usage
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def table(prompt):
         prompt("明天的天气也很不错", intended_label="safe"),
         prompt("后天的天气还不知道", drop_reason="duplicate", drop_evidence="same text"),
     ]
-    return schema.SYNTHESIZED_PROMPTS.build(rows)
+    return lineage.SYNTHESIZED_PROMPTS.build(rows)
 
 
 def test_rows_are_counted_kept_dropped_and_by_reason(table):
@@ -49,13 +49,13 @@ def test_pictures_are_png_files_of_the_columns_there_are(table, columns, names):
 
 
 def test_final_labels_are_pictured_rather_than_intended_ones(sample):
-    table = schema.TRAIN_SET.build([sample("今天的天气", "train")])
+    table = lineage.TRAIN_SET.build([sample("今天的天气", "train")])
     assert set(metadata.pictures(table)) == {"rows_per_label", "rows_per_category"}
 
 
 def test_a_preview_shows_five_rows_and_never_the_text(prompt):
     texts = [f"第{number}条不应当被任何人看见的文字" for number in range(7)]
-    table = schema.SYNTHESIZED_PROMPTS.build(prompt(text) for text in texts)
+    table = lineage.SYNTHESIZED_PROMPTS.build(prompt(text) for text in texts)
     shown = metadata.preview(table)["preview"].value
     head, rule, *rows = shown.split("\n")
     assert head == "prompt_id | label | micro_category | origin | method | text"
@@ -67,13 +67,13 @@ def test_a_preview_shows_five_rows_and_never_the_text(prompt):
 
 def test_a_preview_survives_rows_without_text(prompt):
     row = prompt(None, drop_reason="quarantined")
-    table = schema.SYNTHESIZED_PROMPTS.build([row])
+    table = lineage.SYNTHESIZED_PROMPTS.build([row])
     assert "… (0 chars)" in metadata.preview(table)["preview"].value
 
 
 @pytest.mark.parametrize(
     "table",
-    [pa.table({"zh": ["词"]}), schema.SYNTHESIZED_PROMPTS.build([])],
+    [pa.table({"zh": ["词"]}), lineage.SYNTHESIZED_PROMPTS.build([])],
     ids=["no prompts", "no rows"],
 )
 def test_where_there_are_no_prompts_there_is_no_preview(table):

@@ -5,12 +5,14 @@ import pyarrow as pa
 import pytest
 
 from assets import checks, metadata, release
-from chillguard import decontamination, schema, taxonomy
-from chillguard.card import Provenance
+from chillguard import taxonomy
+from chillguard.release import decontamination
+from chillguard.release.card import Provenance
 from chillguard.settings import Settings
-from resources.audit import AuditSheet
-from resources.releases import Releases
-from resources.state import State
+from chillguard.tables import lineage
+from resources.home.audit import AuditSheet
+from resources.home.releases import Releases
+from resources.home.state import State
 from tests.chillguard import builders
 
 BASE = builders.mixed(1, words=18)
@@ -19,10 +21,10 @@ OPEN = dict.fromkeys(("min_per_category", "min_safe_share", "max_safe_share", "m
 SOUND = [builders.labeled("a", builders.mixed(2)), builders.labeled("b", builders.mixed(3), "M1a")]
 BENCHMARK = decontamination.benchmark_rows([builders.record(BASE, source="exam")])
 BESIDE = {
-    "release_drops": schema.RELEASE_DROPS.build([]),
+    "release_drops": lineage.RELEASE_DROPS.build([]),
     "benchmark_prompts": BENCHMARK,
-    "anchor_votes": schema.ANCHOR_VOTES.build([]),
-    "jury_quality": schema.JURY_QUALITY.build([]),
+    "anchor_votes": lineage.ANCHOR_VOTES.build([]),
+    "jury_quality": lineage.JURY_QUALITY.build([]),
 }
 NAMES = ("train_set", "test_set", *BESIDE)
 

@@ -5,9 +5,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from assets import release
-from chillguard import schema
-from resources.releases import Releases
-from resources.state import State
+from chillguard.tables import lineage
+from resources.home.releases import Releases
+from resources.home.state import State
 
 PARTS = ("train_set", "test_set", "release_drops")
 BESIDE = ("anchor_votes", "jury_quality")
@@ -35,7 +35,7 @@ def labeled(bench, prompt):
 
     def put(count, start=0):
         rows = [_labelled(prompt, number) for number in range(start, start + count)]
-        bench.put(labeled_prompts=schema.LABELED_PROMPTS.build(rows))
+        bench.put(labeled_prompts=lineage.LABELED_PROMPTS.build(rows))
         bench.set(cleaning={"duplicate_threshold": 0.99, "leak_threshold": 0.99})
 
     return put

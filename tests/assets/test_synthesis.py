@@ -1,8 +1,9 @@
 import pytest
 
 from assets import embedding, synthesis
-from chillguard import crawl, schema
-from resources.state import State
+from chillguard import crawl
+from chillguard.tables import lineage
+from resources.home.state import State
 
 TEXTS = [f"第{number}位邻居说周末要去社区图书馆看书" for number in range(8)]
 
@@ -11,7 +12,7 @@ TEXTS = [f"第{number}位邻居说周末要去社区图书馆看书" for number 
 def made(bench):
     terms = {"may_redistribute": False, "may_train": True}
     found = [{"text": text, "lang": "zh"} for text in TEXTS]
-    empty = schema.EXPANDED_KEYWORDS.build([])
+    empty = lineage.EXPANDED_KEYWORDS.build([])
     bench.tables["crawled_posts/one"] = crawl.posts(found, "one", empty, terms, crawl.CrawlConfig())
     scale = {"queries_per_category": 2, "top_k": 4, "prompts_per_query": 2, "twin_queries": 1}
     bench.set(synthesis=scale)

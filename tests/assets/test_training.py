@@ -11,17 +11,20 @@ import pytest
 import yaml
 
 from assets import checks, training
-from chillguard import cleaning, release, schema, taxonomy
+from chillguard import taxonomy
+from chillguard.cleaning import survivors
+from chillguard.release import sides
 from chillguard.settings import Settings
-from chillguard.training import tables
-from resources.launcher import Launcher, Machine
-from resources.ledger import Ledger
-from resources.llm import LanguageModels, ModelRole
-from resources.model_server import ModelServer
-from resources.progress import Usage
-from resources.releases import Releases
-from resources.tables import TablesIOManager
-from resources.training import Training
+from chillguard.tables import lineage
+from chillguard.tables.training import CLASSIFIER, GENERATED_PROMPTS
+from resources.home.releases import Releases
+from resources.home.tables import TablesIOManager
+from resources.models.ledger import Ledger
+from resources.models.llm import LanguageModels, ModelRole
+from resources.models.model_server import ModelServer
+from resources.models.progress import Usage
+from resources.training.jobs import Training
+from resources.training.launcher import Launcher, Machine
 from tests.chillguard.builders import SMALL, Ask, labeled, mixed, released
 
 TRAIN = released(
@@ -30,7 +33,7 @@ TRAIN = released(
      for n in range(6)],
 )  # fmt: skip
 TEST = released("test", [labeled(f"t{n}", mixed(f"t{n}", 14)) for n in range(4)])
-VERSION = release.version(TRAIN, TEST)
+VERSION = sides.version(TRAIN, TEST)
 NEAR = TEST["text"][1].as_py().replace("怎么样", "怎样")
 LOOP = training.Trainee("small", "/models/small", Machine())
 BIG = training.Trainee("big", "/models/big", Machine(gpus=2), (2,))
@@ -103,7 +106,7 @@ class World:
             launcher=NotingLauncher(),
         )
         self.put("taxonomy", taxonomy.rows(SMALL))
-        self.put("benchmark_prompts", schema.BENCHMARK_PROMPTS.build([]))
+        self.put("benchmark_prompts", lineage.BENCHMARK_PROMPTS.build([]))
 
     def approve(self, **more):
         given = {"person": "Lin", "date": "2026-11-25", "release": VERSION, "purposes": ["train"]}
@@ -232,7 +235,7 @@ def test_a_near_copy_of_a_test_row_is_dropped_as_leak_and_reaches_no_training_fi
     ]
     assert len(texts) > 4 * TRAIN.num_rows
     rows = [{**leak, "prompt_id": str(n), "text": text} for n, text in enumerate(texts)]
-    assert cleaning.leaks(rows, TEST.to_pylist(), cleaning.CleaningConfig()) == []
+    assert survivors.leaks(rows, TEST.to_pylist(), survivors.CleaningConfig()) == []
 
 
 def test_all_sizes_learn_from_the_same_rows_of_the_current_iteration(whole):
@@ -312,7 +315,7 @@ def test_a_leak_that_was_not_seen_before_stops_the_classifier(world):
     for row in rows:
         if row["drop_reason"] == "leak":
             row["drop_reason"] = row["drop_evidence"] = None
-    world.put("iteration_1/generated_prompts", tables.GENERATED_PROMPTS.build(rows))
+    world.put("iteration_1/generated_prompts", GENERATED_PROMPTS.build(rows))
     assert "is a near-copy of Test row t1" in world.sentence("iteration_1/classifier")
     assert not list(world.home.rglob("stage_*.parquet"))
 
@@ -320,7 +323,7 @@ def test_a_leak_that_was_not_seen_before_stops_the_classifier(world):
 def test_a_checkpoint_of_another_release_is_not_mixed_in(world):
     world.run("iteration_1/generated_prompts", "iteration_1/classifier")
     [row] = world.rows("iteration_1/classifier")
-    stale = tables.CLASSIFIER.build([{**row, "release": "0" * 12}])
+    stale = CLASSIFIER.build([{**row, "release": "0" * 12}])
     world.put("iteration_1/classifier", stale)
     told = world.sentence("iteration_2/graded_prompts")
     assert "was trained on release 000000000000" in told

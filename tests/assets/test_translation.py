@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from assets import translation
-from chillguard import schema
-from resources.llm import LanguageModels, ModelRole
+from chillguard.tables import lineage
+from resources.models.llm import LanguageModels, ModelRole
 from resources.offline import app, lexicon
 from resources.translation import RoleTranslator
 
@@ -48,7 +48,7 @@ def put(bench, prompt):
                 *public,
             ],
         }
-        bench.put(**{name: schema.TABLES[name].build(found) for name, found in rows.items()})
+        bench.put(**{name: lineage.TABLES[name].build(found) for name, found in rows.items()})
 
     return fill
 

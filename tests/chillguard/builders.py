@@ -4,7 +4,30 @@ import functools
 import json
 import random
 
-from chillguard import calls, identity, jury_quality, matching, rewriting, schema, taxonomy
+from chillguard import identity, taxonomy
+from chillguard.calls import call
+from chillguard.labeling import quality
+from chillguard.rewriting import rewrites
+from chillguard.tables.lineage import (
+    ANCHOR_VOTES,
+    ANNOTATED_PROMPTS,
+    CANDIDATE_PROMPTS,
+    CLEAN_PROMPTS,
+    CRAWLED_POSTS,
+    JURY_VOTES,
+    LABELED_PROMPTS,
+    POST_INDEX,
+    PUBLIC_PROMPTS,
+    REAL_PROMPTS,
+    REJECTED_ROWS,
+    RELEASE_DROPS,
+    REVIEW_DECISIONS,
+    REWRITTEN_PROMPTS,
+    SYNTHESIZED_PROMPTS,
+    TEST_SET,
+    TRAIN_SET,
+)
+from chillguard.text import matching
 
 TERMS = {"may_redistribute": True, "may_train": True}
 # Mild words that mixed() builds sentences from.
@@ -89,7 +112,7 @@ def labeled(key, text="今天适合去公园散步吗？", micro=None, **columns
 
 def released(side, rows):
     """A train_set or test_set table."""
-    table = schema.TRAIN_SET if side == "train" else schema.TEST_SET
+    table = TRAIN_SET if side == "train" else TEST_SET
     return table.build([{**row, "split": side} for row in rows])
 
 
@@ -110,7 +133,7 @@ def record(text, **columns):
 
 def answer(text, finish_reason="stop", logprobs=None):
     form = text if isinstance(text, str) else json.dumps(text)
-    return calls.Answer(form, finish_reason, logprobs)
+    return call.Answer(form, finish_reason, logprobs)
 
 
 class Ask:
@@ -129,21 +152,21 @@ class Ask:
         # Engines answer in no order: here, unless told, the last request is answered first.
         for request in [*requests][:: self.step]:
             self.asked.append((role, request))
-            key = calls.call_key(role, "1", request, request.repeat)
+            key = call.call_key(role, "1", request, request.repeat)
             text = self.roles[role](request)
             if text is None:
-                yield calls.Outcome(request.row_id, key, None, "refused")
+                yield call.Outcome(request.row_id, key, None, "refused")
                 continue
             try:
-                yield calls.Outcome(request.row_id, key, parse(answer(text)))
-            except calls.Unreadable as error:
+                yield call.Outcome(request.row_id, key, parse(answer(text)))
+            except call.Unreadable as error:
                 reason = None if error.fallback is not None else str(error)
-                yield calls.Outcome(request.row_id, key, error.fallback, reason)
+                yield call.Outcome(request.row_id, key, error.fallback, reason)
 
     def keys(self, role):
         """Call keys of what was asked, by row."""
         return {
-            request.row_id: calls.call_key(role, "1", request, request.repeat)
+            request.row_id: call.call_key(role, "1", request, request.repeat)
             for asked, request in self.asked
             if asked == role
         }
@@ -162,9 +185,9 @@ def columns(table, *names):
 def put_methods(monkeypatch, methods):
     """Put other rewriting methods in the place of those that ship."""
     known = {method.id: method for method in methods}
-    monkeypatch.setattr(rewriting, "methods", lambda: tuple(known.values()))
-    monkeypatch.setattr(rewriting, "_by_id", lambda: known)
-    monkeypatch.setattr(rewriting, "_fitting", functools.cache(rewriting._fitting.__wrapped__))
+    monkeypatch.setattr(rewrites, "methods", lambda: tuple(known.values()))
+    monkeypatch.setattr(rewrites, "_by_id", lambda: known)
+    monkeypatch.setattr(rewrites, "_fitting", functools.cache(rewrites._fitting.__wrapped__))
 
 
 def numbered_answer(key, prompts):
@@ -214,7 +237,7 @@ def lineage():
 
     verdicts = [(key, "unsafe" if key[0] == "s" else "safe") for key in texts]
     jurors = {
-        f"jury_votes/juror_{n}": schema.JURY_VOTES.build(
+        f"jury_votes/juror_{n}": JURY_VOTES.build(
             {"prompt_id": k, "juror": f"juror_{n}", "model": f"m{n}@1", "call_key": k, "verdict": v}
             for k, v in [*verdicts[:-1], (verdicts[-1][0], "abstain")]
         )
@@ -224,18 +247,18 @@ def lineage():
     final += [ruled("r1"), ruled("u1", may_redistribute=False)]
     lost = ruled("w1", label=None, drop_reason="unresolved", **gone)
     sides = {"s1": "train", "s3": "test", "s5": "train", "r1": "test", "u1": "train"}
-    labeled_prompts = schema.LABELED_PROMPTS.build([*final, lost])
+    labeled_prompts = LABELED_PROMPTS.build([*final, lost])
     return {
-        "crawled_posts/a": schema.CRAWLED_POSTS.build(
+        "crawled_posts/a": CRAWLED_POSTS.build(
             [
                 post("p1", "1", "a"),
                 post("p2", "2", "a"),
                 post("p9", "9", "a", drop_reason="too_short", **gone),
             ]
         ),
-        "crawled_posts/b": schema.CRAWLED_POSTS.build([post("p1", "x", "b"), post("p3", "y", "b")]),
-        "rejected_rows/crawled_posts/a": schema.REJECTED_ROWS.build([_reject("a", 4)]),
-        "post_index": schema.POST_INDEX.build(
+        "crawled_posts/b": CRAWLED_POSTS.build([post("p1", "x", "b"), post("p3", "y", "b")]),
+        "rejected_rows/crawled_posts/a": REJECTED_ROWS.build([_reject("a", 4)]),
+        "post_index": POST_INDEX.build(
             {
                 "post_id": key,
                 "point_id": f"point {key}",
@@ -248,27 +271,25 @@ def lineage():
             }
             for key in ("p1", "p2", "p3")
         ),
-        "synthesized_prompts": schema.SYNTHESIZED_PROMPTS.build(
+        "synthesized_prompts": SYNTHESIZED_PROMPTS.build(
             [*map(row, rag), row("s9", drop_reason="no_source", **gone)]
         ),
-        "real_prompts": schema.REAL_PROMPTS.build(
+        "real_prompts": REAL_PROMPTS.build(
             [row("r1"), row("r2"), row("r9", drop_reason="duplicate", **gone)]
         ),
-        "rejected_rows/real_prompts": schema.REJECTED_ROWS.build(
-            [_reject("file", 2), _reject("file", 5)]
-        ),
-        "annotated_prompts": schema.ANNOTATED_PROMPTS.build([row("r1"), row("r2")]),
-        "rewritten_prompts": schema.REWRITTEN_PROMPTS.build(
+        "rejected_rows/real_prompts": REJECTED_ROWS.build([_reject("file", 2), _reject("file", 5)]),
+        "annotated_prompts": ANNOTATED_PROMPTS.build([row("r1"), row("r2")]),
+        "rewritten_prompts": REWRITTEN_PROMPTS.build(
             [row("w1"), row("w2", drop_reason="quarantined", **gone)]
         ),
-        "public_prompts": schema.PUBLIC_PROMPTS.build([row("u1")]),
-        "candidate_prompts": schema.CANDIDATE_PROMPTS.build(
+        "public_prompts": PUBLIC_PROMPTS.build([row("u1")]),
+        "candidate_prompts": CANDIDATE_PROMPTS.build(
             [
                 row(key, **({"drop_reason": "not_retained", **gone} if key == "r2" else {}))
                 for key in texts
             ]
         ),
-        "clean_prompts": schema.CLEAN_PROMPTS.build(
+        "clean_prompts": CLEAN_PROMPTS.build(
             [
                 row(key, **({"drop_reason": "near_duplicate", **gone} if key == "s2" else {}))
                 for key in texts
@@ -277,13 +298,13 @@ def lineage():
         ),
         **jurors,
         "labeled_prompts": labeled_prompts,
-        "jury_quality": jury_quality.table(
-            jury_quality.Panel.of(labeled_prompts, {k[11:]: t for k, t in jurors.items()}),
-            *(2, schema.ANCHOR_VOTES.build([]), None, [], schema.REVIEW_DECISIONS.build([])),
+        "jury_quality": quality.table(
+            quality.Panel.of(labeled_prompts, {k[11:]: t for k, t in jurors.items()}),
+            *(2, ANCHOR_VOTES.build([]), None, [], REVIEW_DECISIONS.build([])),
         ),
         "train_set": released("train", [r for r in final if sides.get(r["prompt_id"]) == "train"]),
         "test_set": released("test", [r for r in final if sides.get(r["prompt_id"]) == "test"]),
-        "release_drops": schema.RELEASE_DROPS.build(
+        "release_drops": RELEASE_DROPS.build(
             [{"prompt_id": "s4", "family_id": "s4", "drop_reason": "balance", **gone}]
         ),
     }

@@ -2,18 +2,21 @@ import re
 
 import pytest
 
-from chillguard import annotation, labeling, schema, screening
+from chillguard import annotation
+from chillguard.labeling import jury
+from chillguard.tables import lineage
+from chillguard.text import screening
 from tests.chillguard import builders
 
 SMALL = builders.SMALL
 TEXT = "今天适合去公园散步吗？"
 JURORS = ("juror_1", "juror_2", "juror_3", "juror_4")
-CONFIG = labeling.LabelingConfig()
+CONFIG = jury.LabelingConfig()
 
 
 def _real(*records):
     table = annotation.real_rows(records)
-    assert schema.REAL_PROMPTS.problems(table) == []
+    assert lineage.REAL_PROMPTS.problems(table) == []
     assert table.num_rows == len(records)
     return table.to_pylist()
 
@@ -149,7 +152,7 @@ def test_a_public_row_keeps_its_label_apart_and_is_never_believed():
     table = annotation.public_rows(
         [builders.record(TEXT, label="unsafe"), builders.record(TEXT, label="safe")]
     )
-    assert schema.PUBLIC_PROMPTS.problems(table) == []
+    assert lineage.PUBLIC_PROMPTS.problems(table) == []
     kept = _one(table.to_pylist())
     copy = _one(table.to_pylist(), kept=False)
     assert (kept["source_label"], kept["intended_label"], kept["decided_by"]) == (
@@ -171,7 +174,7 @@ def _annotate(records, verdicts=("safe",) * 4, tie=None, code=None):
     votes = {juror: (lambda r, v=v: v) for juror, v in zip(JURORS, verdicts, strict=True)}
     ask = builders.Ask(**votes, tie_breaker=lambda r: tie, categorizer=lambda r: code)
     table = annotation.annotate(annotation.real_rows(records), JURORS, SMALL, CONFIG, ask)
-    assert schema.ANNOTATED_PROMPTS.problems(table) == []
+    assert lineage.ANNOTATED_PROMPTS.problems(table) == []
     return table.to_pylist(), ask
 
 
@@ -231,8 +234,8 @@ def test_dropped_rows_are_neither_annotated_nor_kept():
 def test_annotation_makes_the_requests_that_labeling_makes_later():
     (row,), ask = _annotate([builders.record(TEXT)], ("unsafe",) * 4, code="M2c")
     later = builders.Ask(categorizer=lambda r: "M2c")
-    votes = list(labeling.vote_requests([row], SMALL, CONFIG))
-    list(labeling.categorize([row], SMALL, CONFIG, later))
+    votes = list(jury.vote_requests([row], SMALL, CONFIG))
+    list(jury.categorize([row], SMALL, CONFIG, later))
     asked = {role: request for role, request in ask.asked}
     assert votes == [asked["juror_1"]]
     assert later.asked == [("categorizer", asked["categorizer"])]

@@ -1,9 +1,12 @@
 import pytest
 
-from chillguard import crawl, identity, intake, schema, screening
+from chillguard import crawl, identity
+from chillguard.rows import intake
+from chillguard.tables import lineage
+from chillguard.text import screening
 from tests.chillguard import builders
 
-POOL = schema.EXPANDED_KEYWORDS.build(
+POOL = lineage.EXPANDED_KEYWORDS.build(
     [builders.keyword("M1a", "公园散步", "Park Walk"), builders.keyword("M1b", "图书馆", "library")]
 )
 TEXT = "周末去公园散步的人真不少"
@@ -12,7 +15,7 @@ TEXT = "周末去公园散步的人真不少"
 def _posts(records, source="forum", taken_down=(), **config):
     config = crawl.CrawlConfig(**config)
     table = crawl.posts(records, source, POOL, builders.TERMS, config, taken_down)
-    assert schema.CRAWLED_POSTS.problems(table) == []
+    assert lineage.CRAWLED_POSTS.problems(table) == []
     assert table.num_rows == len(records)
     return table.to_pylist()
 

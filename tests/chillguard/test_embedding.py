@@ -2,10 +2,11 @@ import itertools
 
 import pytest
 
-from chillguard import crawl, embedding, schema
+from chillguard import crawl, embedding
+from chillguard.tables import lineage
 from tests.chillguard import builders
 
-NO_WORDS = schema.EXPANDED_KEYWORDS.build([])
+NO_WORDS = lineage.EXPANDED_KEYWORDS.build([])
 ONE, TWO, SHORT = "周末去公园散步的人真不少", "图书馆的自习室几点开门？", "太短了吧"
 
 
@@ -22,7 +23,7 @@ def _crawled(source, *texts, **terms):
 def test_the_index_holds_every_kept_post_once():
     crawled = [_crawled("b", ONE, TWO, ONE, SHORT), _crawled("a", ONE)]
     index = embedding.manifest(crawled, "bge@1", 8)
-    assert schema.POST_INDEX.problems(index) == []
+    assert lineage.POST_INDEX.problems(index) == []
     found = {row["text"]: row for row in index.to_pylist()}
     assert set(found) == {ONE, TWO}
     assert found[ONE]["sources"] == ["a", "b"]

@@ -2,11 +2,14 @@ import re
 
 import pytest
 
-from chillguard import calls, keywords, matching, schema, screening, taxonomy
+from chillguard import keywords, taxonomy
+from chillguard.calls import call
+from chillguard.tables import lineage
+from chillguard.text import matching, screening
 from tests.chillguard import builders
 
 SMALL = builders.SMALL
-EMPTY = schema.EXPANDED_KEYWORDS.build([])
+EMPTY = lineage.EXPANDED_KEYWORDS.build([])
 PLAIN = {code: [{"zh": f"词{code}", "en": f"term {code}"}] for code in SMALL.codes}
 SEEDS = keywords.seed_rows(PLAIN, SMALL, "own.yaml")
 
@@ -40,7 +43,7 @@ def _sizes(table):
 def test_the_packaged_seeds_are_twenty_per_micro_category():
     whole = taxonomy.parse(taxonomy.packaged("taxonomy.yaml"), "taxonomy.yaml")
     found = keywords.seed_rows(taxonomy.packaged("seed_keywords.yaml"), whole, "seeds")
-    assert schema.SEED_KEYWORDS.problems(found) == []
+    assert lineage.SEED_KEYWORDS.problems(found) == []
     assert _sizes(found) == dict.fromkeys(whole.codes, 20)
 
 
@@ -65,7 +68,7 @@ def test_an_unusable_seed_file_is_named_with_the_reason(document, sentence):
 def test_every_category_grows_to_its_target_and_not_beyond():
     ask = _inventive(3)
     found = _grown(ask, config=_config(targets={"M2c": 6}))
-    assert schema.EXPANDED_KEYWORDS.problems(found) == []
+    assert lineage.EXPANDED_KEYWORDS.problems(found) == []
     assert _sizes(found) == {**dict.fromkeys(SMALL.codes, 4), "M2c": 6}
     assert len(ask.rows("expander")) == 6 + 1
 
@@ -82,7 +85,7 @@ def test_a_request_names_the_existing_terms_and_how_many_are_wanted():
 def test_new_keywords_keep_the_call_that_made_them_and_seeds_have_none():
     ask = _inventive()
     found = _grown(ask).to_pylist()
-    keys = {calls.call_key("expander", "1", request, 0) for _, request in ask.asked}
+    keys = {call.call_key("expander", "1", request, 0) for _, request in ask.asked}
     assert {row["call_key"] for row in found if row["provenance"] == "expanded"} == keys
     assert {row["call_key"] for row in found if row["provenance"] == "seed"} == {None}
 
@@ -249,7 +252,7 @@ def test_an_answer_is_read_as_stripped_pairs_without_what_is_no_term():
 
 @pytest.mark.parametrize("text", ["{}", '{"keywords": {"zh": "词"}}', "[]", "好的"])
 def test_an_answer_without_a_list_of_keywords_is_unreadable(text):
-    with pytest.raises(calls.Unreadable):
+    with pytest.raises(call.Unreadable):
         keywords.parse(builders.answer(text))
 
 

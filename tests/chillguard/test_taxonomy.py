@@ -2,7 +2,8 @@ import copy
 
 import pytest
 
-from chillguard import schema, taxonomy
+from chillguard import taxonomy
+from chillguard.tables import lineage
 from tests.chillguard import builders
 
 
@@ -24,7 +25,7 @@ def test_the_packaged_taxonomy_is_the_papers():
 def test_any_size_survives_the_way_through_its_table(macros, micros):
     one = taxonomy.parse(builders.document(macros, micros), "own.yaml")
     table = taxonomy.rows(one)
-    assert schema.TAXONOMY.problems(table) == []
+    assert lineage.TAXONOMY.problems(table) == []
     assert table.num_rows == macros + macros * micros
     assert taxonomy.from_rows(table) == one
     assert len(one.codes) == len(one.micro) == len(one.macro_of) == macros * micros

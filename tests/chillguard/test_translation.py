@@ -4,7 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chillguard import calls, identity, schema, screening, translation
+from chillguard import identity, translation
+from chillguard.calls import call
+from chillguard.tables import lineage
+from chillguard.text import screening
 from tests.chillguard import builders
 
 ALL = translation.TranslationConfig(retained_safe=None, retained_unsafe=None)
@@ -19,7 +22,7 @@ def _real(key, label="safe", **columns):
 
 
 def _table(*rows):
-    return schema.ANNOTATED_PROMPTS.build(rows)
+    return lineage.ANNOTATED_PROMPTS.build(rows)
 
 
 def _english(key, text=ENGLISH, **columns):
@@ -39,7 +42,7 @@ def _local(rows, translate, surface=()):
     table = translation.candidates(
         [_table(*rows)], ALL, _refuse, lambda texts: [translate(text) for text in texts], surface
     )
-    assert schema.CANDIDATE_PROMPTS.problems(table) == []
+    assert lineage.CANDIDATE_PROMPTS.problems(table) == []
     return builders.by_id(table)
 
 
@@ -315,7 +318,7 @@ def test_one_failed_part_quarantines_the_row():
 
 
 def test_an_answer_that_was_cut_off_is_unreadable():
-    with pytest.raises(calls.Unreadable, match="cut off"):
+    with pytest.raises(call.Unreadable, match="cut off"):
         translation.parse(builders.answer({"translation": "今天"}, "length"))
 
 
@@ -383,10 +386,10 @@ _ROW = st.fixed_dictionaries(
     {
         "text": _PROSE.map(str.strip).filter(bool),
         "lang": st.sampled_from(["en", "en", "en", "zh", "ja", None]),
-        "origin": st.sampled_from(schema.ORIGINS),
+        "origin": st.sampled_from(lineage.ORIGINS),
         "method": st.sampled_from(["pinyin", "formal", "file"]),
         "drop_reason": st.sampled_from([None, None, None, "quarantined"]),
-        "intended_label": st.sampled_from(schema.LABELS),
+        "intended_label": st.sampled_from(lineage.LABELS),
     }
 )
 _RESULT = st.sampled_from(["", "多好的一天", "Still English.", "<PHONE>多好", "好 day"])
@@ -400,7 +403,7 @@ def test_rows_in_are_rows_out_each_translated_kept_or_dropped_with_a_reason(draw
     config = translation.TranslationConfig(retained_safe=2, retained_unsafe=1)
     local = None if by_role else lambda texts: [result] * len(texts)
     table = translation.candidates([_table(*rows.values())], config, ask, local, ("pinyin",))
-    assert schema.CANDIDATE_PROMPTS.problems(table) == []
+    assert lineage.CANDIDATE_PROMPTS.problems(table) == []
     kept_before = [key for key, row in rows.items() if row["drop_reason"] is None]
     assert table["prompt_id"].to_pylist() == kept_before
     for row in table.to_pylist():

@@ -15,10 +15,10 @@ import yaml
 
 from pipelines import profile as profiles
 from pipelines.definitions import build
-from resources.ledger import Ledger
-from resources.llm import Asker, LanguageModels, ModelRole
-from resources.progress import Progress
-from resources.releases import Releases
+from resources.home.releases import Releases
+from resources.models.ledger import Ledger
+from resources.models.llm import Asker, LanguageModels, ModelRole
+from resources.models.progress import Progress
 from tests.integration.real_engine import ADAPTERS, ENVIRONMENT, JURORS, Server
 
 TRAINED_STEPS = 150

@@ -15,7 +15,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from chillguard import calls, labeling, schema
+from chillguard.calls import call
+from chillguard.labeling import jury
+from chillguard.tables import lineage
 from prompts import render
 
 READY_WITHIN_S = 240
@@ -139,17 +141,17 @@ def turn(text):
 
 
 def vote_user(text):
-    return render(labeling.VOTE, {"text": text}, only=("user",))["user"]
+    return render(jury.VOTE, {"text": text}, only=("user",))["user"]
 
 
 def request(row_id, text, schema_=None, repeat=0, **sampling):
-    return calls.ChatRequest(row_id, turn(text), calls.Sampling(**sampling), schema_, repeat)
+    return call.ChatRequest(row_id, turn(text), call.Sampling(**sampling), schema_, repeat)
 
 
 def votes(texts):
     """Short vote requests in the shape that the tiny model has learnt: no system message."""
     return [
-        request(f"p{n}", vote_user(text), {"choice": list(schema.LABELS)}, max_tokens=16,
+        request(f"p{n}", vote_user(text), {"choice": list(lineage.LABELS)}, max_tokens=16,
                 top_logprobs=5)
         for n, text in enumerate(texts)
     ]  # fmt: skip

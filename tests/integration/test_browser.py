@@ -21,8 +21,8 @@ import sqlalchemy as sa
 import yaml
 from playwright.sync_api import expect, sync_playwright
 
+from resources.home.releases import Releases
 from resources.offline.lexicon import SAMPLES
-from resources.releases import Releases
 from tests.integration.conftest import SMALL
 
 ROOT = Path(__file__).parents[2]

@@ -8,15 +8,17 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from chillguard import calls, cleaning, release
+from chillguard.calls.call import call_key
+from chillguard.cleaning import survivors
 from chillguard.evaluation.predict import predict
+from chillguard.release import sides
 from chillguard.training import generation, pairs
 from chillguard.training.label_format import LabelFormat
-from resources.ledger import Call, Ledger
-from resources.llm import Asker, LanguageModels, ModelRole
-from resources.model_server import ModelServer
-from resources.progress import Progress
-from resources.releases import Releases
+from resources.home.releases import Releases
+from resources.models.ledger import Call, Ledger
+from resources.models.llm import Asker, LanguageModels, ModelRole
+from resources.models.model_server import ModelServer
+from resources.models.progress import Progress
 from tests.chillguard.builders import labeled, released
 from tests.integration import tiny_generator
 from tests.integration.real_engine import ENVIRONMENT, JURORS, Server
@@ -77,7 +79,7 @@ def _samples(side, count):
 
 
 TRAIN, TEST = _samples("train", N_TRAIN), _samples("test", N_TEST)
-VERSION = release.version(TRAIN, TEST)
+VERSION = sides.version(TRAIN, TEST)
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +139,7 @@ def _plant(house, seed_number, answer):
     config = house.profile.settings.training.generation
     request = next(generation.requests([seed], config))
     call = Call(
-        key=calls.call_key(JURORS[0], "main", request, 0),
+        key=call_key(JURORS[0], "main", request, 0),
         asset="iteration_1/generated_prompts",
         role="generator",
         run_id="planted",
@@ -228,7 +230,7 @@ def test_every_rewrite_is_accounted_for_and_none_that_is_kept_is_near_to_test(lo
         assert len(rows) == N_TRAIN * 4
         assert all(row["drop_evidence"] for row in rows if row["drop_reason"])
         kept = _kept(house, f"iteration_{number}/generated_prompts")
-        assert cleaning.leaks(kept, TEST.to_pylist(), cleaning.CleaningConfig()) == []
+        assert survivors.leaks(kept, TEST.to_pylist(), survivors.CleaningConfig()) == []
 
 
 def test_a_planted_near_copy_of_a_test_row_never_reaches_training(loop, planted):

@@ -11,11 +11,13 @@ import dagster as dg
 import httpx
 import pytest
 
-from chillguard import calls, labeling, schema
-from resources.ledger import Ledger
-from resources.llm import Asker, LanguageModels, ModelRole
-from resources.model_server import ModelServer
-from resources.progress import Progress
+from chillguard.calls import call
+from chillguard.labeling import jury
+from chillguard.tables import lineage
+from resources.models.ledger import Ledger
+from resources.models.llm import Asker, LanguageModels, ModelRole
+from resources.models.model_server import ModelServer
+from resources.models.progress import Progress
 from tests.integration.real_engine import PROBES
 
 pytestmark = pytest.mark.engine
@@ -140,7 +142,7 @@ def test_nothing_is_left_when_the_body_raises(fake, logs):
 
 
 def test_a_server_that_ignores_sigterm_is_killed(fake, monkeypatch):
-    monkeypatch.setattr("resources.model_server._STOP_WITHIN_S", 0.5)
+    monkeypatch.setattr("resources.models.model_server._STOP_WITHIN_S", 0.5)
     with fake("stubborn").running() as url:
         group = group_of(url)
     assert is_gone(group)
@@ -239,22 +241,22 @@ def test_a_role_starts_its_engine_and_ends_it(real, engine_home, tmp_path, logs)
     models = LanguageModels(roles=[role], ledger=ledger, servers=[real(folder / "base")])
     asker = Asker(models, "jury_votes/juror_1", "run-1", Progress("jury_votes/juror_1", print))
     asked = [
-        calls.ChatRequest(
+        call.ChatRequest(
             f"p{n}",
             ({"role": "user", "content": f"第 {n} 条"},),
-            calls.Sampling(max_tokens=16, top_logprobs=5),
-            {"choice": list(schema.LABELS)},
+            call.Sampling(max_tokens=16, top_logprobs=5),
+            {"choice": list(lineage.LABELS)},
         )
         for n in range(12)
     ]
-    outcomes = asker("juror", asked, labeling.parse_vote)
+    outcomes = asker("juror", asked, jury.parse_vote)
     first = next(outcomes)
     endpoint = f"http://127.0.0.1:{port_in(logs)}/v1"
     group = group_of(endpoint)
     assert len(living(group)) >= 2
     rest = list(outcomes)
     assert is_gone(group)
-    assert {o.value.label for o in [first, *rest]} <= set(schema.LABELS)
+    assert {o.value.label for o in [first, *rest]} <= set(lineage.LABELS)
     assert len(rest) == 11
     assert ledger.spent(endpoint=endpoint).calls == 12 + PROBES
     assert list(logs.iterdir()) == []

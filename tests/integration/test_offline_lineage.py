@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 
-from chillguard import schema
+from chillguard.tables import lineage
 
 KEYS = [
     "taxonomy",
@@ -45,7 +45,7 @@ pytestmark = pytest.mark.pipeline
 
 def test_every_table_of_the_schema_is_made(offline):
     made = {key.split("/")[0] for key in KEYS}
-    assert made == set(schema.TABLES)
+    assert made == set(lineage.TABLES)
     assert all(offline.table(key) is not None for key in KEYS)
 
 

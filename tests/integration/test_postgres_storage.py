@@ -10,7 +10,7 @@ import yaml
 
 from assets import metadata
 from pipelines.definitions import build
-from resources.ledger import Ledger
+from resources.models.ledger import Ledger
 from resources.offline.lexicon import SAMPLES
 
 ROOT = Path(__file__).parents[2]

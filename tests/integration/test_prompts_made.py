@@ -5,7 +5,9 @@ import sqlite3
 
 import pytest
 
-from chillguard import rewriting, rewriting_calls, schema, taxonomy
+from chillguard import taxonomy
+from chillguard.rewriting import jobs, rewrites
+from chillguard.tables import lineage
 from resources.offline.lexicon import SAMPLES
 from tests.integration.conftest import SMALL
 
@@ -22,14 +24,14 @@ def change(monkeypatch):
 
     def put(methods):
         found = tuple(methods)
-        monkeypatch.setattr(rewriting, "methods", lambda: found)
-        rewriting._by_id.cache_clear()
-        rewriting._fitting.cache_clear()
+        monkeypatch.setattr(rewrites, "methods", lambda: found)
+        rewrites._by_id.cache_clear()
+        rewrites._fitting.cache_clear()
 
     yield put
     monkeypatch.undo()
-    rewriting._by_id.cache_clear()
-    rewriting._fitting.cache_clear()
+    rewrites._by_id.cache_clear()
+    rewrites._fitting.cache_clear()
 
 
 @pytest.fixture
@@ -54,16 +56,16 @@ def asked(house):
         return sorted(row_id for (row_id,) in found)
 
 
-def jobs(house):
+def wanted(house):
     """Rows that the methods in force ask the rewriter for."""
     known = taxonomy.from_rows(house.table("taxonomy"))
     config = house.profile.settings.rewriting
     table, drawn = house.table("annotated_prompts"), []
     for row in table.to_pylist():
-        texts = rewriting.draw(row, known, config)
-        drawn.append(tuple(rewriting._by_id()[key] for key in texts if texts[key] is None))
-    groups = rewriting_calls.groups(table, drawn, known, config.call_per, config.texts_per_call)
-    return sorted(job.row_id for job in rewriting_calls.jobs(table, groups))
+        texts = rewrites.draw(row, known, config)
+        drawn.append(tuple(rewrites._by_id()[key] for key in texts if texts[key] is None))
+    groups = jobs.groups(table, drawn, known, config.call_per, config.texts_per_call)
+    return sorted(job.row_id for job in jobs.jobs(table, groups))
 
 
 def new_calls(house):
@@ -81,17 +83,17 @@ def made(house):
 
 
 def test_without_a_change_nothing_is_asked(small):
-    assert asked(small) == jobs(small)
+    assert asked(small) == wanted(small)
     assert new_calls(small) == []
 
 
 @pytest.mark.parametrize("small", ["method", "source"], indirect=True)
 def test_a_changed_instruction_is_asked_only_for_rows_of_its_method(small, change):
     before = made(small)
-    method = next(m for m in rewriting.methods() if m.instruction_zh and m.macro is None)
-    of_method = [job for job in jobs(small) if method.id in job.split("/")]
+    method = next(m for m in rewrites.methods() if m.instruction_zh and m.macro is None)
+    of_method = [job for job in wanted(small) if method.id in job.split("/")]
     more = {"instruction_zh": f"{method.instruction_zh}语气要客气。"}
-    change(m.model_copy(update=more) if m.id == method.id else m for m in rewriting.methods())
+    change(m.model_copy(update=more) if m.id == method.id else m for m in rewrites.methods())
     assert 0 < len(of_method) < len(asked(small))
     assert new_calls(small) == of_method
     assert new_calls(small) == []
@@ -102,12 +104,12 @@ def test_a_changed_instruction_is_asked_only_for_rows_of_its_method(small, chang
 
 
 def test_an_added_method_is_asked_only_for_the_sources_that_now_draw_it(small, change):
-    before, old = made(small), jobs(small)
-    model = next(m for m in rewriting.methods() if m.instruction_zh and m.macro is None)
-    more = {"id": "house_style", "labels": schema.LABELS, "instruction_zh": "改得更口语一些。"}
+    before, old = made(small), wanted(small)
+    model = next(m for m in rewrites.methods() if m.instruction_zh and m.macro is None)
+    more = {"id": "house_style", "labels": lineage.LABELS, "instruction_zh": "改得更口语一些。"}
     added = model.model_copy(update=more)
-    change((*rewriting.methods(), added))
-    drawing = [job for job in jobs(small) if job.endswith("/house_style")]
+    change((*rewrites.methods(), added))
+    drawing = [job for job in wanted(small) if job.endswith("/house_style")]
     assert 0 < len(drawing) < len(small.rows("annotated_prompts"))
     assert new_calls(small) == drawing
     after = made(small)
@@ -115,14 +117,14 @@ def test_an_added_method_is_asked_only_for_the_sources_that_now_draw_it(small, c
     assert all(after[key] == before[key] for key in after.keys() & before.keys())
     lost = before.keys() - after.keys()
     assert {source for source, _ in lost} <= {job.split("/")[0] for job in drawing}
-    assert set(jobs(small)) - set(old) == set(drawing)
+    assert set(wanted(small)) - set(old) == set(drawing)
 
 
 def test_a_removed_method_asks_only_for_what_its_sources_draw_instead(small, change):
-    old = set(jobs(small))
-    method = next(m for m in rewriting.methods() if m.instruction_zh and m.macro is None)
+    old = set(wanted(small))
+    method = next(m for m in rewrites.methods() if m.instruction_zh and m.macro is None)
     sources = {job.split("/")[0] for job in old if job.endswith(f"/{method.id}")}
-    change(m for m in rewriting.methods() if m.id != method.id)
+    change(m for m in rewrites.methods() if m.id != method.id)
     new = new_calls(small)
-    assert set(new) == set(jobs(small)) - old
+    assert set(new) == set(wanted(small)) - old
     assert {job.split("/")[0] for job in new} <= sources

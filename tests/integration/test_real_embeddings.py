@@ -13,7 +13,7 @@ import pytest
 
 pytest.importorskip("FlagEmbedding", reason="needs the install group `train`: make .venv/train")
 
-from resources.embedding import BgeM3Embedder, EndpointEmbedder
+from resources.vectors.embedding import BgeM3Embedder, EndpointEmbedder
 from tests.integration.real_engine import ENVIRONMENT
 from tests.resources import tiny_bge_m3
 

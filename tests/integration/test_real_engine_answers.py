@@ -5,8 +5,11 @@ import math
 
 import pytest
 
-from chillguard import calls, labeling, probabilities, schema, taxonomy
-from resources import chat
+from chillguard import taxonomy
+from chillguard.calls import call, probabilities
+from chillguard.labeling import jury
+from chillguard.tables import lineage
+from resources.models import chat
 from tests.integration.real_engine import (
     BENIGN,
     HARMFUL,
@@ -32,13 +35,11 @@ pytestmark = pytest.mark.engine
 def test_the_product_vote_is_readable_from_every_juror(ask, model):
     packaged = taxonomy.parse(taxonomy.packaged("taxonomy.yaml"), "taxonomy.yaml")
     rows = [{"prompt_id": f"p{n}", "text": text} for n, (text, _) in enumerate(texts(6))]
-    asker, config = ask(model), labeling.LabelingConfig()
-    found = by_row(
-        asker("juror", labeling.vote_requests(rows, packaged, config), labeling.parse_vote)
-    )
+    asker, config = ask(model), jury.LabelingConfig()
+    found = by_row(asker("juror", jury.vote_requests(rows, packaged, config), jury.parse_vote))
     assert len(found) == len(rows)
     assert asker.usage.paid == len(rows) + PROBES
-    assert all(outcome.value.label in schema.LABELS for outcome in found.values())
+    assert all(outcome.value.label in lineage.LABELS for outcome in found.values())
     assert all(0.0 <= outcome.value.p_unsafe <= 1.0 for outcome in found.values())
     assert asker.usage.quarantined == 0
 
@@ -47,9 +48,7 @@ def test_a_juror_judges_and_the_jurors_disagree(ask):
     samples = texts(30)
     verdicts = {}
     for model in JURORS:
-        outcomes = by_row(
-            ask(model)("juror", votes(text for text, _ in samples), labeling.parse_vote)
-        )
+        outcomes = by_row(ask(model)("juror", votes(text for text, _ in samples), jury.parse_vote))
         found = [outcomes[f"p{n}"].value for n in range(len(samples))]
         verdicts[model] = [verdict.label for verdict in found]
         assert all((v.p_unsafe > 0.5) == (v.label == "unsafe") for v in found)
@@ -62,7 +61,7 @@ def test_a_juror_judges_and_the_jurors_disagree(ask):
 def test_the_ledger_books_the_tokens_that_the_engine_counts(ask, engine, ledger):
     asker = ask()
     asked = votes(text for text, _ in texts(5))
-    assert len(list(asker("juror", asked, labeling.parse_vote))) == 5
+    assert len(list(asker("juror", asked, jury.parse_vote))) == 5
     counted = sum(len(engine.tokens(one.messages)) for one in [*asked, *[chat.PROBE] * PROBES])
     assert asker.usage.prompt_tokens == counted
     assert ledger.spent(role="juror").tokens == counted + asker.usage.completion_tokens
@@ -74,10 +73,10 @@ def test_the_ledger_books_the_tokens_that_the_engine_counts(ask, engine, ledger)
 def test_the_probe_finds_structured_outputs_and_is_remembered(ask, engine, ledger):
     assert ledger.binding(engine.url, "juror-2") is None
     before = engine.answered()
-    assert len(list(ask("juror-2")("juror", votes([BENIGN]), labeling.parse_vote))) == 1
+    assert len(list(ask("juror-2")("juror", votes([BENIGN]), jury.parse_vote))) == 1
     assert ledger.binding(engine.url, "juror-2") == "structured_outputs"
     assert engine.answered() == before + PROBES + 1
-    assert len(list(ask("juror-2")("juror", votes([HARMFUL]), labeling.parse_vote))) == 1
+    assert len(list(ask("juror-2")("juror", votes([HARMFUL]), jury.parse_vote))) == 1
     assert engine.answered() == before + PROBES + 2
 
 
@@ -102,10 +101,10 @@ def test_an_answer_under_a_json_schema_parses(ask, binding):
         "additionalProperties": False,
     }
     asked = [request(f"p{n}", text, shape) for n, (text, _) in enumerate(texts(6))]
-    found = list(ask("juror-3", structured=binding)("juror", asked, calls.parse_json))
+    found = list(ask("juror-3", structured=binding)("juror", asked, call.parse_json))
     assert len(found) == 6
     for outcome in found:
-        assert outcome.value["label"] in schema.LABELS
+        assert outcome.value["label"] in lineage.LABELS
         assert outcome.value["count"] in range(1, 6)
 
 
@@ -218,9 +217,9 @@ def test_probability_of_a_label_whose_characters_are_cut_into_bytes(
 
 
 def test_without_log_probabilities_there_is_no_probability(ask):
-    asked = [request("p0", vote_user(BENIGN), {"choice": list(schema.LABELS)})]
-    (found,) = ask()("juror", asked, labeling.parse_vote)
-    assert found.value.label in schema.LABELS
+    asked = [request("p0", vote_user(BENIGN), {"choice": list(lineage.LABELS)})]
+    (found,) = ask()("juror", asked, jury.parse_vote)
+    assert found.value.label in lineage.LABELS
     assert found.value.p_unsafe is None
 
 

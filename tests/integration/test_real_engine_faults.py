@@ -10,8 +10,10 @@ import dagster as dg
 import httpx
 import pytest
 
-from chillguard import calls, labeling, records
-from resources import chat
+from chillguard.calls import call
+from chillguard.labeling import jury
+from chillguard.rows import records
+from resources.models import chat
 from tests.integration.real_engine import (
     AT_ONCE,
     BENIGN,
@@ -39,11 +41,11 @@ def test_an_answer_cut_off_is_asked_anew_then_quarantined(ask, ledger):
     asker = ask()
     asked = [request("p0", BENIGN, shape, max_tokens=6), *votes([HARMFUL])]
     asked[1] = request("p1", BENIGN, {"type": "object", "additionalProperties": False})
-    found = by_row(asker("juror", asked, calls.parse_json))
+    found = by_row(asker("juror", asked, call.parse_json))
     assert found["p0"].value is None
     assert found["p0"].reason == "unreadable: cut off at max_tokens"
     assert found["p1"].value == {}
-    key = calls.call_key("juror-1", "main", asked[0], 0)
+    key = call.call_key("juror-1", "main", asked[0], 0)
     held = ledger.quarantined([key])[key]
     assert (held.attempts, held.held, held.row_id) == (2, True, "p0")
     stored = ledger.answers([key, found["p0"].call_key])
@@ -55,21 +57,21 @@ def test_an_answer_cut_off_is_asked_anew_then_quarantined(ask, ledger):
 def test_an_over_long_prompt_is_quarantined_and_the_others_are_kept(ask, ledger):
     asked = votes([BENIGN, "好 " * 9000, HARMFUL])
     asker = ask()
-    found = by_row(asker("juror", asked, labeling.parse_vote))
+    found = by_row(asker("juror", asked, jury.parse_vote))
     assert found["p0"].value.label == "safe"
     assert found["p2"].value.label == "unsafe"
     assert found["p1"].reason == "rejected: HTTP 400 BadRequestError"
     assert asker.usage.paid == ledger.count() == PROBES + 2
-    key = calls.call_key("juror-1", "main", asked[1], 0)
+    key = call.call_key("juror-1", "main", asked[1], 0)
     assert ledger.quarantined([key])[key].reason == found["p1"].reason
 
 
 def test_a_model_that_is_not_served_stops_the_stage_and_is_not_remembered(ask, engine, ledger):
     with pytest.raises(dg.Failure, match="HTTP 404: there is no such model"):
-        list(ask("no-such-model")("juror", votes([BENIGN, HARMFUL]), labeling.parse_vote))
+        list(ask("no-such-model")("juror", votes([BENIGN, HARMFUL]), jury.parse_vote))
     assert ledger.count() == 0
     assert ledger.binding(engine.url, "no-such-model") is None
-    assert len(list(ask()("juror", votes([BENIGN, HARMFUL]), labeling.parse_vote))) == 2
+    assert len(list(ask()("juror", votes([BENIGN, HARMFUL]), jury.parse_vote))) == 2
     assert ledger.count() == PROBES + 2
 
 
@@ -82,7 +84,7 @@ def test_lone_surrogates_are_rejected_at_the_door():
 
 
 def test_a_lone_surrogate_on_the_wire_is_an_error_of_its_row(ask):
-    found = by_row(ask()("juror", votes([BENIGN, "好\ud83d"]), labeling.parse_vote))
+    found = by_row(ask()("juror", votes([BENIGN, "好\ud83d"]), jury.parse_vote))
     assert found["p0"].value.label == "safe"
     assert found["p1"].reason
 
@@ -110,10 +112,10 @@ def test_a_greedy_request_for_several_answers_is_refused(engine):
 
 def test_a_second_identical_run_makes_no_call(ask, engine, ledger):
     asked = votes(text for text, _ in texts(20))
-    first = {o.row_id: o.value for o in ask()("juror", asked, labeling.parse_vote)}
+    first = {o.row_id: o.value for o in ask()("juror", asked, jury.parse_vote)}
     before, paid = engine.answered(), ledger.count()
     again = ask()
-    second = {o.row_id: o.value for o in again("juror", asked, labeling.parse_vote)}
+    second = {o.row_id: o.value for o in again("juror", asked, jury.parse_vote)}
     assert second == first
     assert engine.answered() == before
     assert ledger.count() == paid == PROBES + 20
@@ -198,7 +200,7 @@ def test_an_engine_killed_in_mid_run_costs_only_what_was_in_flight(
         assert 20 <= len(seen) <= paid <= len(asked) - 100
         assert {o.reason for o in seen} == {None}
         assert len(ledger.answers([o.call_key for o in seen])) == len(seen)
-        keys = [calls.call_key("juror-1", "main", one, one.repeat) for one in asked]
+        keys = [call.call_key("juror-1", "main", one, one.repeat) for one in asked]
         assert ledger.quarantined(keys) == {}
 
         server.start()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from resources.ledger import Ledger
+from resources.models.ledger import Ledger
 from tests.integration.conftest import SMALL
 from tests.integration.test_trace import SAMPLE, keys_of_calls, lacks, walks
 

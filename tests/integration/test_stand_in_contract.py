@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from chillguard import schema
+from chillguard.tables import lineage
 from resources.offline.app import app
 from tests.integration.real_engine import BENIGN, JURORS
 
@@ -86,7 +86,7 @@ def test_the_stand_in_answers_a_good_request(both):
     assert twin.status_code == real.status_code == 200
     assert twin.headers["content-type"] == real.headers["content-type"]
     for body in (real.json(), twin.json()):
-        assert body["choices"][0]["message"]["content"] in schema.LABELS
+        assert body["choices"][0]["message"]["content"] in lineage.LABELS
         assert body["object"] == "chat.completion"
 
 

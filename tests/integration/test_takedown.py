@@ -10,10 +10,10 @@ import dagster as dg
 import pyarrow.parquet as pq
 import pytest
 
-from chillguard import synthesis
+from chillguard import identity
 from pipelines.definitions import build
+from resources.home.releases import Releases
 from resources.offline.lexicon import SAMPLES
-from resources.releases import Releases
 from tests.integration.conftest import SMALL
 
 pytestmark = pytest.mark.pipeline
@@ -209,7 +209,7 @@ def _asked_of(home, derived):
 def test_answers_behind_derived_rows_are_null_their_keys_stay_and_no_other_changes(told):
     derived = _derived(told.before, told.post)
     rows = {row["prompt_id"] for row in derived} | {
-        synthesis.draw_id(
+        identity.draw_id(
             row["query_id"], row["method"], [row["family_id"], *row["context_post_ids"]]
         )
         for row in derived

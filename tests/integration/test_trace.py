@@ -5,8 +5,8 @@ import random
 import pytest
 
 from pipelines import trace
-from resources.ledger import Ledger
-from resources.tables import Tables
+from resources.home.tables import Tables
+from resources.models.ledger import Ledger
 
 pytestmark = pytest.mark.pipeline
 SAMPLE = 1000

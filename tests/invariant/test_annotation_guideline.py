@@ -1,7 +1,9 @@
 import re
 from pathlib import Path
 
-from chillguard import audit, schema, taxonomy
+from chillguard import taxonomy
+from chillguard.release import audit
+from chillguard.tables import lineage
 
 GUIDELINE = (Path(__file__).parents[2] / "docs" / "annotation.md").read_text("utf-8")
 
@@ -13,5 +15,5 @@ def test_the_guideline_lists_every_code_with_its_label():
 
 
 def test_the_guideline_names_every_column_and_label_of_the_sheet():
-    for name in (*audit.COLUMNS, *schema.LABELS, audit.UNCLEAR, audit.SHEET):
+    for name in (*audit.COLUMNS, *lineage.LABELS, audit.UNCLEAR, audit.SHEET):
         assert f"`{name}`" in GUIDELINE or f"/{name}`" in GUIDELINE, name

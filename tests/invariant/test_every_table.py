@@ -3,8 +3,8 @@
 import dagster as dg
 import pytest
 
-from chillguard import schema
-from chillguard.training import tables
+from chillguard import tables
+from chillguard.tables import lineage
 from pipelines import definitions
 from pipelines import profile as profiles
 
@@ -21,16 +21,16 @@ def keys(defs):
     return [spec.key for spec in specs if spec.group_name != "plan"]
 
 
-@pytest.mark.parametrize("name", schema.TABLES)
+@pytest.mark.parametrize("name", lineage.TABLES)
 def test_a_table_is_made_by_an_asset(keys, name):
     assert name in {key.path[0] for key in keys}
 
 
 def test_no_asset_makes_a_table_without_a_schema(keys):
-    assert {key.path[0] for key in keys} <= schema.TABLES.keys()
+    assert {key.path[0] for key in keys} <= lineage.TABLES.keys()
 
 
-@pytest.mark.parametrize("name", schema.TABLES)
+@pytest.mark.parametrize("name", lineage.TABLES)
 def test_a_table_has_a_blocking_check_against_its_schema(defs, keys, name):
     checked = {
         spec.asset_key
@@ -41,13 +41,13 @@ def test_a_table_has_a_blocking_check_against_its_schema(defs, keys, name):
     assert {key for key in keys if key.path[0] == name} <= checked
 
 
-@pytest.mark.parametrize("name", schema.TABLES)
+@pytest.mark.parametrize("name", lineage.TABLES)
 def test_a_table_is_stored_under_its_schema(defs, name):
     manager = defs.resources["io_manager"].create_io_manager(None)
     with dg.build_output_context(asset_key=dg.AssetKey(name), run_id="run") as context:
-        manager.handle_output(context, schema.TABLES[name].build([]))
+        manager.handle_output(context, lineage.TABLES[name].build([]))
     with dg.build_input_context(asset_key=dg.AssetKey(name)) as context:
-        assert manager.load_input(context).schema.equals(schema.TABLES[name].arrow)
+        assert manager.load_input(context).schema.equals(lineage.TABLES[name].arrow)
 
 
 @pytest.mark.parametrize("table", tables.ALL.values(), ids=lambda table: table.name)

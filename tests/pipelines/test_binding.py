@@ -4,16 +4,16 @@ import dagster as dg
 import pytest
 import yaml
 
-from chillguard import schema
+from chillguard.tables import lineage
 from pipelines import definitions
 from pipelines import profile as profiles
 from resources.crawlers.crawler import NetworkCrawler
 from resources.crawlers.files import FilesCrawler
-from resources.edge_store import EdgeStore
-from resources.embedding import BgeM3Embedder, EndpointEmbedder
+from resources.home.state import write_parquet
 from resources.offline.models import HashedEmbedder
-from resources.qdrant_store import QdrantStore
-from resources.state import write_parquet
+from resources.vectors.edge_store import EdgeStore
+from resources.vectors.embedding import BgeM3Embedder, EndpointEmbedder
+from resources.vectors.qdrant_store import QdrantStore
 from tests.chillguard import builders
 
 
@@ -119,9 +119,9 @@ def test_an_enabled_source_without_its_credential_says_so_once_its_asset_is_made
     monkeypatch.delenv("SOME_TOKEN", raising=False)
     defs = build(posts=[{**NET, "kind": kind, "token_env": "SOME_TOKEN"}])
     dg.Definitions.validate_loadable(defs)
-    pool = schema.EXPANDED_KEYWORDS.build([builders.keyword("A1", "公园散步")])
+    pool = lineage.EXPANDED_KEYWORDS.build([builders.keyword("A1", "公园散步")])
     path = tmp_path / "home" / "tables" / "expanded_keywords" / "part-00000.parquet"
-    write_parquet(pool.cast(schema.EXPANDED_KEYWORDS.arrow), path)
+    write_parquet(pool.cast(lineage.EXPANDED_KEYWORDS.arrow), path)
     job = defs.resolve_implicit_global_asset_job_def()
     with dg.DagsterInstance.ephemeral() as instance:
         run = job.execute_in_process(

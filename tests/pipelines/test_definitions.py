@@ -3,10 +3,11 @@ import pytest
 import yaml
 
 import prompts
-from chillguard import rewriting, schema
+from chillguard.rewriting import rewrites
+from chillguard.tables import lineage
 from pipelines import definitions
 from pipelines import profile as profiles
-from resources.llm import LanguageModels
+from resources.models.llm import LanguageModels
 
 STAGES = (
     "keywords",
@@ -219,7 +220,7 @@ def test_the_card_says_whether_stand_ins_were_used(build):
 def test_every_asset_says_what_one_row_is(build):
     for key, spec in _keys(build("offline")).items():
         assert spec.description.startswith("One row per "), key
-        assert key.split("/")[0] in {*schema.TABLES, "refresh_plan"}
+        assert key.split("/")[0] in {*lineage.TABLES, "refresh_plan"}
 
 
 @pytest.fixture
@@ -317,6 +318,6 @@ def test_every_template_is_in_the_code_version_of_an_asset():
 
 
 def test_the_rewrites_have_another_code_version_once_their_template_is_edited(monkeypatch):
-    before = rewriting.version()
-    monkeypatch.setattr(rewriting, "fingerprint", lambda name: "edited")
-    assert rewriting.version() != before
+    before = rewrites.version()
+    monkeypatch.setattr(rewrites, "fingerprint", lambda name: "edited")
+    assert rewrites.version() != before

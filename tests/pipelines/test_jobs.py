@@ -3,7 +3,7 @@ import pytest
 
 from pipelines import definitions, jobs
 from pipelines import profile as profiles
-from resources.ledger import Quarantined
+from resources.models.ledger import Quarantined
 from tests.chillguard import builders
 
 

@@ -5,7 +5,7 @@ import yaml
 from pipelines import definitions, sensors
 from pipelines import profile as profiles
 from pipelines.jobs import real_prompts_refresh
-from resources.files import content_digest
+from resources.inputs.files import content_digest
 
 
 @pytest.fixture

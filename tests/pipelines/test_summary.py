@@ -2,7 +2,7 @@ import pyarrow as pa
 import pytest
 
 from pipelines import summary
-from resources.releases import Releases
+from resources.home.releases import Releases
 
 
 @pytest.fixture

@@ -3,13 +3,15 @@ import sys
 
 import pytest
 
-from chillguard import schema, synthesis, taxonomy
+from chillguard import taxonomy
+from chillguard.synthesis import rag
+from chillguard.tables.lineage import EXPANDED_KEYWORDS, TABLES
 from pipelines import profile as profiles
 from pipelines import trace
 from prompts import named
-from resources.ledger import Call, Ledger
-from resources.state import State
-from resources.tables import Tables
+from resources.home.state import State
+from resources.home.tables import Tables
+from resources.models.ledger import Call, Ledger
 from tests.chillguard import builders
 
 SECRET = "春天里去公园散步要带些什么呢？"
@@ -28,7 +30,7 @@ SYNTHESIZER = Call(
     latency_ms=1.0,
     prompt_tokens=123,
     completion_tokens=45,
-    template=named(synthesis.TEMPLATE),
+    template=named(rag.TEMPLATE),
 )
 CATEGORIZER = Call(**{**vars(SYNTHESIZER), "key": "b" * 64, "model": "sorter", "template": None})
 
@@ -45,7 +47,7 @@ def write(home):
     """Put rows into the table of a key, as a run would leave them."""
 
     def put(key, rows):
-        known = schema.TABLES[key.split("/")[0]]
+        known = TABLES[key.split("/")[0]]
         names = {column.name for column in known.columns}
         folder = home / "tables" / key
         folder.mkdir(parents=True, exist_ok=True)
@@ -64,8 +66,8 @@ def lineage(home, write):
         code = known.codes[0]
         pool = [builders.keyword(code, f"词{n}") for n in range(4)]
         config = profiles.active().settings.synthesis
-        table = schema.EXPANDED_KEYWORDS.build(pool)
-        query = synthesis.queries(table, known, config)[0]
+        table = EXPANDED_KEYWORDS.build(pool)
+        query = rag.queries(table, known, config)[0]
         row = builders.prompt(
             "s", text, parent_ids=["p1"], family_id="p1", query_id=query.query_id,
             call_key=SYNTHESIZER.key, source_label=None, **birth
@@ -144,7 +146,7 @@ def test_a_call_is_told_with_its_model_revision_template_and_tokens(lineage, run
     lines = run("s")[1].splitlines()
     told = next(lines[n + 1] for n, line in enumerate(lines) if SYNTHESIZER.key in line)
     assert "writer@7" in told
-    assert f"template {named(synthesis.TEMPLATE)}" in told
+    assert f"template {named(rag.TEMPLATE)}" in told
     assert "123 + 45 tokens" in told
     of_category = next(lines[n + 1] for n, line in enumerate(lines) if CATEGORIZER.key in line)
     assert "sorter@7" in of_category
@@ -213,8 +215,8 @@ def test_the_queries_are_those_that_steering_added_too(lineage, run, home, write
     known = taxonomy.parse(taxonomy.packaged("taxonomy.yaml"), "taxonomy.yaml")
     code, config = known.codes[0], profiles.active().settings.synthesis
     State(folder=str(home / "state"), profile="offline").save_extra_queries({code: 1}, "v1")
-    pool = schema.EXPANDED_KEYWORDS.build([builders.keyword(code, f"词{n}") for n in range(4)])
-    extra = synthesis.queries(pool, known, config, {code: 1})[config.queries_per_category]
+    pool = EXPANDED_KEYWORDS.build([builders.keyword(code, f"词{n}") for n in range(4)])
+    extra = rag.queries(pool, known, config, {code: 1})[config.queries_per_category]
     row = builders.prompt("x", parent_ids=["p1"], query_id=extra.query_id)
     write("synthesized_prompts", [row])
     status, out, _ = run("x")

@@ -4,12 +4,12 @@ import dagster as dg
 import pytest
 import yaml
 
-from chillguard.training import tables
+from chillguard import tables
 from pipelines import definitions, sensors
 from pipelines import profile as profiles
-from resources.launcher import Launcher
-from resources.releases import Releases
-from resources.training import Training
+from resources.home.releases import Releases
+from resources.training.jobs import Training
+from resources.training.launcher import Launcher
 from tests.chillguard import builders
 
 SIZES = [
@@ -61,7 +61,7 @@ def test_every_table_has_a_schema_and_a_blocking_check(defs):
     found = _training(defs)
     checks = [spec for check in defs.asset_checks for spec in check.check_specs]
     for key, spec in found.items():
-        assert tables.of(spec.key.path).name in tables.TABLES
+        assert tables.table_of(spec.key.path).name in tables.training.TABLES
         assert spec.description.startswith("One row per ")
         assert [c.blocking for c in checks if c.asset_key == spec.key and c.name == "schema"] == [
             True

@@ -1,6 +1,8 @@
 """Values for every template, and for each of its variants."""
 
-from chillguard import audit, card, jury_report, taxonomy
+from chillguard import taxonomy
+from chillguard.labeling import report
+from chillguard.release import audit, card
 
 TAXONOMY = taxonomy.parse(
     {
@@ -63,7 +65,7 @@ DOCUMENT = {
     "jury": [("juror_1", "n@2", 600, 890, 10)],
     "terms": [("rag", 1500, 0)],
     "quality": [
-        jury_report.Section("Jurors", "What it means.", ("juror", "bias"), [("juror_1", "+1.0%")])
+        report.Section("Jurors", "What it means.", ("juror", "bias"), [("juror_1", "+1.0%")])
     ],
     "changes": {"label_flip": 2, "edited": 1, "other": 0},
     "changed_categories": [("A1", 3, 2, 1, 0)],

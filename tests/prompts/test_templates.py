@@ -12,20 +12,14 @@ import yaml
 from jinja2 import meta
 
 import prompts
-from chillguard import (
-    calls,
-    card,
-    changes,
-    keywords,
-    labeling,
-    release,
-    rewriting,
-    rewriting_calls,
-    schema,
-    synthesis,
-    translation,
-)
-from chillguard.training import export, generation, label_format, tables
+from chillguard import keywords, translation
+from chillguard.calls import call
+from chillguard.labeling import jury
+from chillguard.release import card, changes, sides
+from chillguard.rewriting import jobs, rewrites
+from chillguard.synthesis import rag, twins
+from chillguard.tables import lineage, training
+from chillguard.training import export, generation, label_format
 from chillguard.training.spec import SftConfig, TrainingSpec
 from tests.prompts.cases import CASES, DOCUMENT, PREVIEW, RELEASE, TAXONOMY, VARIANTS, values
 
@@ -61,9 +55,9 @@ def passed():
     with pytest.MonkeyPatch.context() as patch:
         for module in (
             keywords,
-            labeling,
-            rewriting,
-            synthesis,
+            jury,
+            rewrites,
+            rag,
             translation,
             card,
             label_format,
@@ -77,33 +71,33 @@ def passed():
 
 
 def _ask(role, requests, parse, total=None):
-    return iter([calls.Outcome(request.row_id, "key", None, "no") for request in requests])
+    return iter([call.Outcome(request.row_id, "key", None, "no") for request in requests])
 
 
 def _keywords():
-    empty = schema.EXPANDED_KEYWORDS.build([])
-    seeds = schema.SEED_KEYWORDS.build([])
+    empty = lineage.EXPANDED_KEYWORDS.build([])
+    seeds = lineage.SEED_KEYWORDS.build([])
     keywords.expand(empty, seeds, TAXONOMY, keywords.KeywordsConfig(rounds=1), _ask)
 
 
 def _labeling():
-    prompt, config = [{"prompt_id": "p", "text": "t"}], labeling.LabelingConfig()
-    list(labeling.vote_requests(prompt, TAXONOMY, config))
-    list(labeling.categorize(prompt, TAXONOMY, config, _ask))
+    prompt, config = [{"prompt_id": "p", "text": "t"}], jury.LabelingConfig()
+    list(jury.vote_requests(prompt, TAXONOMY, config))
+    list(jury.categorize(prompt, TAXONOMY, config, _ask))
 
 
 def _rewriting():
-    method = next(method for method in rewriting.methods() if method.transform is None)
+    method = next(method for method in rewrites.methods() if method.transform is None)
     source = {"prompt_id": "p", "text": "t", "intended_label": "safe", "intended_category": None}
-    job = rewriting_calls.Job((source,), (method,))
-    list(rewriting.requests([job], TAXONOMY, rewriting.RewritingConfig()))
+    job = jobs.Job((source,), (method,))
+    list(rewrites.requests([job], TAXONOMY, rewrites.RewritingConfig()))
 
 
 def _synthesis():
-    query = synthesis.Query("q", "A1", 0, ("词一",), "text")
+    query = rag.Query("q", "A1", 0, ("词一",), "text")
     posts = ({"post_id": "x", "text": "t"},)
-    drawn = [synthesis.Draw(query, posts, twin) for twin in (None, synthesis.twin_kinds()[0])]
-    list(synthesis.requests(drawn, TAXONOMY, synthesis.SynthesisConfig()))
+    drawn = [rag.Draw(query, posts, twin) for twin in (None, twins.twin_kinds()[0])]
+    list(rag.requests(drawn, TAXONOMY, rag.SynthesisConfig()))
 
 
 def _translation():
@@ -113,16 +107,16 @@ def _translation():
 
 def _card():
     names = ("train_set", "test_set", "release_drops", "jury_quality")
-    tables = {name: schema.TABLES[name].build([]) for name in names}
+    tables = {name: lineage.TABLES[name].build([]) for name in names}
     card.documents(RELEASE, tables, TAXONOMY, DOCUMENT["provenance"])
 
 
 def _training():
-    seeds = [{"prompt_id": label, "text": "t", "label": label} for label in schema.LABELS]
+    seeds = [{"prompt_id": label, "text": "t", "label": label} for label in lineage.LABELS]
     list(generation.requests(seeds, generation.GenerationConfig()))
     train = pa.table({"prompt_id": ["p"], "text": ["t"]})
     row = {"prompt_id": "g", "parent_ids": ["p"], "text": "t", "label": "safe"}
-    made = tables.GENERATED_PROMPTS.build([row])
+    made = training.GENERATED_PROMPTS.build([row])
     list(generation.scoring_requests(made, train, generation.GenerationConfig()))
     form = label_format.LabelFormat("category", ("A1",))
     list(form.requests([{"prompt_id": "p", "text": "t"}]))
@@ -147,10 +141,8 @@ def test_a_template_renders_as_its_snapshot(name, variant):
 def test_every_method_renders_as_its_snapshot():
     values = {"label": "unsafe", "macro": TAXONOMY.macro_of["B1"], "texts": ["今天适合散步吗？"]}
     told = [
-        prompts.render(rewriting.TEMPLATE, {**values, "methods": [method], "layout": "json"})[
-            "user"
-        ]
-        for method in rewriting.methods()
+        prompts.render(rewrites.TEMPLATE, {**values, "methods": [method], "layout": "json"})["user"]
+        for method in rewrites.methods()
         if method.transform is None
     ]
     text = "".join(f"=== {user}\n" for user in told)
@@ -308,12 +300,12 @@ def test_the_card_starts_with_front_matter_that_names_the_files():
 
 def test_documents_of_the_domain_render_with_the_real_templates():
     names = ("train_set", "test_set", "release_drops", "jury_quality")
-    tables = {name: schema.TABLES[name].build([]) for name in names}
+    tables = {name: lineage.TABLES[name].build([]) for name in names}
     difference = changes.difference(pa.concat_tables([tables["train_set"]]), None)
     row = card.card_rows(
         "v1",
         None,
-        release.Parts(*(tables[name] for name in names[:3])),
+        sides.Parts(*(tables[name] for name in names[:3])),
         difference,
     ).to_pylist()[0]
     files = card.documents(row, tables, TAXONOMY, DOCUMENT["provenance"])

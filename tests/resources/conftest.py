@@ -5,9 +5,9 @@ import json
 import httpx
 import pytest
 
-from chillguard import calls
-from resources import backpressure
-from resources.ledger import Ledger
+from chillguard.calls import call
+from resources.models import backpressure
+from resources.models.ledger import Ledger
 from tests.resources.fake_endpoint import answer_by
 
 
@@ -57,10 +57,10 @@ def requests():
 
     def make(*texts, **more):
         return [
-            calls.ChatRequest(
+            call.ChatRequest(
                 row_id=f"row {text}",
                 messages=({"role": "user", "content": text},),
-                sampling=calls.Sampling(),
+                sampling=call.Sampling(),
                 **more,
             )
             for text in texts

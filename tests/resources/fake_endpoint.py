@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 from aiohttp import web
 
-from resources import chat
+from resources.models import chat
 
 Script = Callable[[str, int], Any]
 

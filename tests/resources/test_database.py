@@ -5,9 +5,10 @@ import sqlite3
 import pytest
 import sqlalchemy as sa
 
-from resources import database, ledger_tables
+from resources import database
 from resources.crawlers import store
-from resources.ledger import Call, Ledger
+from resources.models import ledger_tables
+from resources.models.ledger import Call, Ledger
 
 _NEWER = ("row_id",)
 

@@ -9,12 +9,13 @@ import dagster as dg
 import pytest
 import sqlalchemy as sa
 
-from chillguard import intake
-from resources import database, ledger_tables, migration
+from chillguard.rows import intake
+from resources import database, migration
 from resources.crawlers.http import Marks
 from resources.crawlers.source import Post, Query
 from resources.crawlers.store import Position, PostStore
-from resources.ledger import Call, Ledger, Quarantined
+from resources.models import ledger_tables
+from resources.models.ledger import Call, Ledger, Quarantined
 
 WHEN = dt.datetime(2026, 11, 25, 9, 30, 15, 250000, tzinfo=dt.UTC)
 TABLES = {"calls", "quarantine", "bindings", "fingerprints",

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import dagster as dg
 import pytest
 
-from chillguard.records import RecordError
+from chillguard.rows.records import RecordError
 from pipelines.hooks import watched
 from resources.notifier import Notice, Notifier, cause_of
 

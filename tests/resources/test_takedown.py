@@ -3,22 +3,26 @@
 import dagster as dg
 import pytest
 
-from chillguard import crawl, embedding, intake, near_duplicates, schema, signature_index
+from chillguard import crawl, embedding
+from chillguard.cleaning import earlier
+from chillguard.rows import intake
+from chillguard.tables import lineage
+from chillguard.text import near_duplicates
 from resources.crawlers.source import Post, Query
 from resources.crawlers.store import Position, PostStore
-from resources.edge_store import EdgeStore
-from resources.ledger import Ledger
+from resources.home.releases import Releases
+from resources.home.review import Review
+from resources.home.state import State, write_parquet
+from resources.home.tables import Tables
+from resources.models.ledger import Ledger
 from resources.offline.models import HashedEmbedder
-from resources.releases import Releases
-from resources.retrieval import Retrieval
-from resources.review import Review
-from resources.state import State, write_parquet
-from resources.tables import Tables
 from resources.takedown import Takedown
+from resources.vectors.edge_store import EdgeStore
+from resources.vectors.retrieval import Retrieval
 from tests.chillguard import builders
 
 TEXT, URL = "河边的芦苇长得比人还高", "https://example.org/7"
-NO_WORDS = schema.EXPANDED_KEYWORDS.build([])
+NO_WORDS = lineage.EXPANDED_KEYWORDS.build([])
 
 
 @pytest.fixture
@@ -44,7 +48,7 @@ def put(tmp_path):
 
     def write(table, *key):
         path = tmp_path.joinpath("tables", *key, "part-00000.parquet")
-        write_parquet(table.cast(schema.TABLES[key[0]].arrow), path)
+        write_parquet(table.cast(lineage.TABLES[key[0]].arrow), path)
 
     return write
 
@@ -112,7 +116,7 @@ def test_after_the_next_crawl_the_same_request_is_still_harmless(house, crawled,
 
 def test_the_point_of_the_post_goes_and_the_others_stay(house, crawled, put):
     rows = [*crawled(), builders.post("p2", "8", "net")]
-    index = embedding.manifest([schema.CRAWLED_POSTS.build(rows)], "offline-hashed-ngrams@1", 256)
+    index = embedding.manifest([lineage.CRAWLED_POSTS.build(rows)], "offline-hashed-ngrams@1", 256)
     house.retrieval.index(index, lambda line: None)
     put(index, "post_index")
     assert house.remove("7")["points"] == 1
@@ -136,7 +140,7 @@ def test_releases_of_earlier_runs_are_named_though_no_table_holds_their_rows_any
     house.releases.write("v1", sides, {}, {})
     config = near_duplicates.NearDuplicateConfig()
     for version in ("v1", "v2"):
-        house.state.append_signatures(signature_index.table(sides["train"], config), version)
+        house.state.append_signatures(earlier.table(sides["train"], config), version)
     report = house.remove("7")
     [left] = house.state.signatures(config)
     assert (report["signatures"], left["prompt_id"].to_pylist()) == (1, ["other"])

@@ -11,7 +11,9 @@ import pytest
 
 pytest.importorskip("transformers", reason="needs the install group `train`: make .venv/train")
 
-from chillguard import intake, schema, translation
+from chillguard import translation
+from chillguard.rows import intake
+from chillguard.tables import lineage
 from resources.translation import OpusMtTranslator
 
 pytestmark = pytest.mark.train
@@ -305,7 +307,7 @@ def test_a_hub_model_that_cannot_be_had_is_told(monkeypatch):
 
 def _candidates(texts, local):
     rows = [intake.prompt("public", "own", [], text, [n]) for n, text in enumerate(texts)]
-    table = schema.PUBLIC_PROMPTS.build(rows)
+    table = lineage.PUBLIC_PROMPTS.build(rows)
     config = translation.TranslationConfig()
     return rows, translation.candidates([table], config, None, local).to_pylist()
 

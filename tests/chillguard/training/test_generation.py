@@ -2,12 +2,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chillguard import calls, cleaning, decontamination, guards, labeling
-from chillguard.training import generation, tables
+from chillguard.calls import call
+from chillguard.cleaning import survivors
+from chillguard.labeling import jury
+from chillguard.release import decontamination
+from chillguard.rows import guards
+from chillguard.tables import training
+from chillguard.training import generation
 from tests.chillguard.builders import SMALL, Ask, by_id, labeled, mixed, record, released
 
 CONFIG = generation.GenerationConfig()
-CLEANING = cleaning.CleaningConfig()
+CLEANING = survivors.CleaningConfig()
 NO_BENCHMARK = decontamination.benchmark_rows([])
 
 
@@ -41,14 +46,14 @@ def test_every_seed_is_asked_for_four_rewrites_by_the_template_of_its_label():
         request = asked[f"{key}/0", 0]
         assert request.template.startswith(f"training/generate_{label}@")
         assert mixed(key) in request.messages[1]["content"]
-    assert len({calls.call_key("g", "1", r, r.repeat) for r in asked.values()}) == 8
+    assert len({call.call_key("g", "1", r, r.repeat) for r in asked.values()}) == 8
 
 
 def test_a_row_inherits_label_family_and_terms_of_its_seed():
     train = _train("a", "b", may_redistribute=False, context_post_ids=["p9"])
     rows, _ = _generate(train)
     table = generation.table(rows)
-    assert tables.GENERATED_PROMPTS.problems(table) == []
+    assert training.GENERATED_PROMPTS.problems(table) == []
     for row in table.to_pylist():
         [seed] = row["parent_ids"]
         assert (row["family_id"], row["context_post_ids"]) == (seed, ["p9"])
@@ -75,8 +80,8 @@ def test_an_answer_that_is_no_prompt_is_a_dropped_row(answer, reason):
 
 
 def test_an_answer_that_is_cut_off_is_unreadable():
-    with pytest.raises(calls.Unreadable, match="cut off"):
-        generation.parse(calls.Answer("今天去哪里散", "length"))
+    with pytest.raises(call.Unreadable, match="cut off"):
+        generation.parse(call.Answer("今天去哪里散", "length"))
 
 
 def test_personal_data_is_replaced_before_anything_else():
@@ -143,7 +148,7 @@ def test_no_row_is_lost_and_none_that_is_kept_is_near_to_test(data):
     assert generation.problems(table, train, CONFIG) == []
     assert all(row["drop_evidence"] for row in rows if row["drop_reason"])
     kept = [row for row in rows if row["drop_reason"] is None]
-    assert cleaning.leaks(kept, _test(*tests).to_pylist(), CLEANING) == []
+    assert survivors.leaks(kept, _test(*tests).to_pylist(), CLEANING) == []
     generation.refuse_leaks(table, _test(*tests), NO_BENCHMARK, CLEANING)
 
 
@@ -193,7 +198,7 @@ def test_a_second_jury_drops_what_it_labels_otherwise(votes, tie, reason):
     rows, _ = _generate(_train("a"))
     rows[0]["drop_reason"] = "leak"
     ask = Ask(tie_breaker=lambda request: tie, **_votes(votes))
-    config = labeling.LabelingConfig()
+    config = jury.LabelingConfig()
     generation.rejudge(rows, [f"juror_{n}" for n in range(1, 5)], SMALL, config, ask)
     assert [row["drop_reason"] for row in rows] == ["leak", reason, reason, reason]
     assert rows[0]["prompt_id"] not in ask.rows("juror_1")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chillguard import calls
+from chillguard.calls import call
 from chillguard.training.label_format import LabelFormat, Verdict
 
 BINARY = LabelFormat("binary")
@@ -13,7 +13,7 @@ ROWS = [("safe", None), ("unsafe", "A1"), ("unsafe", "B1")]
 
 
 def _said(text, logprobs=None):
-    return calls.Answer(text, "stop", logprobs)
+    return call.Answer(text, "stop", logprobs)
 
 
 def test_the_two_formats_write_what_is_documented():
@@ -52,7 +52,7 @@ def test_blanks_around_an_answer_do_not_matter(text):
     ],
 )
 def test_all_but_a_whole_answer_is_unreadable(form, text):
-    with pytest.raises(calls.Unreadable, match="neither safe"):
+    with pytest.raises(call.Unreadable, match="neither safe"):
         form.parse(_said(text))
 
 
@@ -60,7 +60,7 @@ def test_all_but_a_whole_answer_is_unreadable(form, text):
 def test_no_text_is_read_as_a_label_that_it_does_not_spell(text):
     try:
         verdict = CATEGORY.parse(_said(text))
-    except calls.Unreadable:
+    except call.Unreadable:
         return
     assert text.strip() == CATEGORY.answer(verdict.label, verdict.micro_category)
 

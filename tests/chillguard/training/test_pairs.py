@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chillguard.training import pairs, tables
+from chillguard.tables import training
+from chillguard.training import pairs
 
 
 @pytest.mark.parametrize(
@@ -24,7 +25,7 @@ def test_a_level_follows_from_prediction_and_score(predicted, score, level):
 
 def _graded(rows):
     """A graded table of (seed, candidate, predicted, score, length); labels are unsafe."""
-    return tables.GRADED_PROMPTS.build(
+    return training.GRADED_PROMPTS.build(
         {
             "prompt_id": f"{seed}-{candidate}",
             "seed_id": seed,
@@ -155,8 +156,8 @@ def test_grading_takes_kept_rows_only_and_says_what_is_missing():
         "b": {"score": 2, "reason": None, "call_key": "k"},
         "c": {"score": None, "reason": "unreadable: not a score from 1 to 5", "call_key": "k"},
     }
-    rows = pairs.grade(tables.GENERATED_PROMPTS.build(made), predicted, scored)
-    assert tables.GRADED_PROMPTS.problems(rows) == []
+    rows = pairs.grade(training.GENERATED_PROMPTS.build(made), predicted, scored)
+    assert training.GRADED_PROMPTS.problems(rows) == []
     assert [(r["prompt_id"], r["level"], r["ungraded"]) for r in rows.to_pylist()] == [
         ("a", "L1", None),
         ("b", None, "no prediction: not a label"),
@@ -173,4 +174,4 @@ def test_a_pair_is_known_by_its_two_prompts():
     rows = [("s", n, random.Random(n).choice([WRONG, RIGHT]), 4, 9) for n in range(8)]
     first, again = (pairs.pairs(_graded(rows), pairs.PairsConfig()) for _ in range(2))
     assert first.equals(again)
-    assert tables.PREFERENCE_PAIRS.problems(first) == []
+    assert training.PREFERENCE_PAIRS.problems(first) == []

@@ -5,7 +5,8 @@ import sqlite3
 import dagster as dg
 import pytest
 
-from chillguard import identity, screening
+from chillguard import identity
+from chillguard.text import screening
 from resources import database
 from tests.resources.crawlers import fake_sites
 from tests.resources.crawlers.crawling import COOKING, KINDS, WEATHER, asked_about, paged

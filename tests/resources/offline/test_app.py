@@ -4,11 +4,12 @@ import json
 import httpx
 import pytest
 
-from chillguard import labeling, probabilities
+from chillguard.calls import probabilities
+from chillguard.labeling import jury
 from prompts import render
 from resources.offline import app as module
 
-USER = render(labeling.VOTE, {"text": "请介绍一下垃圾分类的规定有哪些？"}, only=("user",))["user"]
+USER = render(jury.VOTE, {"text": "请介绍一下垃圾分类的规定有哪些？"}, only=("user",))["user"]
 
 
 def _post(path, body):

@@ -3,8 +3,9 @@ from collections import Counter
 
 import pytest
 
-from chillguard import labeling, taxonomy
-from chillguard.calls import Answer, Unreadable
+from chillguard import taxonomy
+from chillguard.calls.call import Answer, Unreadable
+from chillguard.labeling import jury
 from prompts import render
 from resources.offline import judges, lexicon
 
@@ -50,18 +51,18 @@ def prompts():
 
 
 def _user(text):
-    return render(labeling.VOTE, {"text": text}, only=("user",))["user"]
+    return render(jury.VOTE, {"text": text}, only=("user",))["user"]
 
 
 def _vote(juror, text):
     try:
-        return labeling.parse_vote(Answer(judges.vote(juror, _user(text)), "stop")).label
+        return jury.parse_vote(Answer(judges.vote(juror, _user(text)), "stop")).label
     except Unreadable:
         return "abstain"
 
 
 def _category(text, known):
-    system = render(labeling.CATEGORIZE, {"taxonomy": known}, only=("system",))["system"]
+    system = render(jury.CATEGORIZE, {"taxonomy": known}, only=("system",))["system"]
     return judges.categorize(system, _user(text))
 
 
@@ -88,7 +89,7 @@ def test_a_juror_abstains_sometimes_but_seldom(ballots):
 def test_most_majorities_are_those_of_the_file(prompts, ballots):
     labels = {row["id"]: row["label"] for row in prompts}
     votes = {
-        key: labeling.majority([labeling.Vote("j", vote) for vote in ballot], 3)
+        key: jury.majority([jury.Vote("j", vote) for vote in ballot], 3)
         for key, ballot in ballots.items()
     }
     right = sum(votes[key] == labels[key] for key in labels)

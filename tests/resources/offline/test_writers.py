@@ -2,15 +2,20 @@ import json
 
 import pytest
 
-from chillguard import guards, language, numbered, rewriting, synthesis, taxonomy
-from chillguard.calls import Answer
+from chillguard import taxonomy
+from chillguard.calls import numbered
+from chillguard.calls.call import Answer
+from chillguard.rewriting import rewrites
+from chillguard.rows import guards
+from chillguard.synthesis import rag, twins
+from chillguard.text import language
 from prompts import render
 from resources.offline import lexicon, writers
 
 TAXONOMY = taxonomy.parse(taxonomy.packaged("taxonomy.yaml"), "packaged")
-MODEL_METHODS = [method for method in rewriting.methods() if method.transform is None]
+MODEL_METHODS = [method for method in rewrites.methods() if method.transform is None]
 SEEDS = taxonomy.packaged("seed_keywords.yaml")
-KINDS = synthesis.twin_kinds()
+KINDS = twins.twin_kinds()
 LAYOUTS = ("json", "delimited")
 
 
@@ -43,7 +48,7 @@ def _synthesize(texts, words=("词一", "词二"), kind=None, layout="json"):
         "texts": texts,
         "layout": layout,
     }
-    template = synthesis.TWIN_TEMPLATE if kind else synthesis.TEMPLATE
+    template = twins.TEMPLATE if kind else rag.TEMPLATE
     blocks = render(template, values | ({"kind": kind} if kind else {}))
     answer = writers.synthesize(blocks["system"], blocks["user"])
     return _read(answer, len(texts), layout, "source")
@@ -52,7 +57,7 @@ def _synthesize(texts, words=("词一", "词二"), kind=None, layout="json"):
 def _rewrites(methods, text, layout="json"):
     given = {"label": "safe", "macro": None, "texts": [text]}
     values = {"methods": methods, "layout": layout, **given}
-    blocks = render(rewriting.TEMPLATE, values)
+    blocks = render(rewrites.TEMPLATE, values)
     answer = writers.rewrite(blocks["system"], blocks["user"])
     return _read(answer, len(methods), layout, "method")
 
@@ -223,5 +228,5 @@ def test_what_the_phrase_book_lacks_comes_back_empty(text):
 def test_the_writers_say_the_same_again():
     texts = _sample("posts_zh.jsonl")[:5]
     assert _synthesize(texts) == _synthesize(texts)
-    method = rewriting.methods()[0]
+    method = rewrites.methods()[0]
     assert _rewrite(method, texts[0]) == _rewrite(method, texts[0])

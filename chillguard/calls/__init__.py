@@ -1,0 +1,1 @@
+"""One model call: request, answer, outcome, key; numbered answers, probabilities, refusals."""

@@ -1,0 +1,138 @@
+"""One model call as the domain sees it: what is asked, and what came of it.
+
+How a call is sent, paid for, stored and retried is the business of `resources.models.llm`.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+T = TypeVar("T")
+_SALVAGE_AT = 0.5
+# Made once: `json.dumps` with options makes an encoder per call.
+_form = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
+
+
+class Sampling(BaseModel):
+    """Sampling parameters of a call; every field is part of the ledger key."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    max_tokens: int = 512
+    top_logprobs: int = 0
+
+    def varied(self) -> "Sampling":
+        """Sampling of a salvage attempt: asked greedily, the same answer would come again."""
+        return self if self.temperature else self.model_copy(update={"temperature": _SALVAGE_AT})
+
+
+@dataclass(frozen=True)
+class ChatRequest:
+    """One request: `row_id` says for which row, the rest is what the model gets.
+
+    `answer_schema` is logical: a JSON schema, or `{"choice": [...]}` for one of several words.
+    `template` names the template and its fingerprint, for the record only.
+    """
+
+    row_id: str
+    messages: tuple[Mapping[str, str], ...]
+    sampling: Sampling
+    answer_schema: Mapping[str, Any] | None = None
+    repeat: int = 0
+    template: str | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A raw answer as stored, before any parsing."""
+
+    text: str
+    finish_reason: str
+    logprobs: Sequence[Mapping[str, Any]] | None = None
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[T]):
+    """What came of a request: `value`, or else `reason` (why there is none).
+
+    `call_key` is the ledger key of the answer that was read last.
+    """
+
+    row_id: str
+    call_key: str
+    value: T | None
+    reason: str | None = None
+
+
+class Unreadable(Exception):
+    """A parser's verdict that an answer cannot be read; its text is the reason.
+
+    `fallback` is what could be read all the same: it counts when asking anew did not help.
+    """
+
+    def __init__(self, reason: str, fallback: Any = None) -> None:
+        super().__init__(reason)
+        self.fallback = fallback
+
+
+Parser = Callable[[Answer], T]
+
+
+class Ask(Protocol):
+    """Ask the model of a role; outcomes come as they are answered, in no order."""
+
+    def __call__(
+        self,
+        role: str,
+        requests: Iterable[ChatRequest],
+        parse: Parser[T],
+        total: int | None = None,
+    ) -> Iterator[Outcome[T]]:
+        """Yield one outcome per request; `total` is how many there will be, for the ETA."""
+
+
+def messages(blocks: Mapping[str, str]) -> tuple[Mapping[str, str], ...]:
+    """Chat messages from the `system` and `user` blocks of a rendered template."""
+    return tuple({"role": role, "content": blocks[role]} for role in ("system", "user"))
+
+
+def call_key(model: str, revision: str, request: ChatRequest, repeat: int) -> str:
+    """Ledger key: declared model and revision, messages, sampling, schema, repeat index.
+
+    Nothing observed in an answer, no URL and no transport encoding is part of it.
+    """
+    form = _form(
+        [
+            model,
+            revision,
+            [[message["role"], message["content"]] for message in request.messages],
+            request.sampling.model_dump(),
+            request.answer_schema,
+            repeat,
+        ]
+    )
+    return hashlib.sha256(form.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def parse_json(answer: Answer) -> dict[str, Any]:
+    """The JSON object in an answer; raises `Unreadable` when cut off or not an object."""
+    if answer.finish_reason == "length":
+        raise Unreadable("cut off at max_tokens")
+    try:
+        value = json.loads(answer.text)
+        # Only an escape can bring what was not in the text as it came.
+        told = json.dumps(value, ensure_ascii=False) if "\\u" in answer.text else answer.text
+        told.encode("utf-8")
+    except UnicodeEncodeError:
+        raise Unreadable("JSON with a lone surrogate") from None
+    except (ValueError, RecursionError):
+        raise Unreadable("not JSON") from None
+    if not isinstance(value, dict):
+        raise Unreadable("JSON, but not an object")
+    return value

@@ -1,0 +1,1 @@
+"""Cleaning: who survives among candidates and rows of earlier releases."""

@@ -1,0 +1,1 @@
+"""What walks over all stages: plan, trace, takedown. Nothing below may import it."""

@@ -1,0 +1,204 @@
+"""The audit of Test by people: which rows they get, what they decided, how right the labels are.
+
+The guideline for annotators is `docs/annotation.md`. Sheets show no label of ours, so that nobody
+is led by it. Where files lie is the business of `resources.home.audit`.
+"""
+
+import csv
+import io
+import math
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field
+
+from chillguard import identity
+from chillguard.release import split
+from chillguard.tables import lineage
+
+Row = Mapping[str, Any]
+UNCLEAR = "unclear"
+SHEET = "audit_sample.csv"
+COLUMNS = (
+    *("prompt_id", "text_hash", "text", "label_1", "category_1", "label_2", "category_2"),
+    *("label", "category", "note"),
+)
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+_Z = 1.959964
+
+
+class AuditConfig(BaseModel):
+    """How many rows of Test people are asked to judge."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sample: int = Field(500, ge=0)
+
+
+class AuditError(ValueError):
+    """A sheet that cannot be used; the message names its line, the column and the mend."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the annotators made of a row; `label` None where they have not finished."""
+
+    prompt_id: str
+    text_hash: str
+    label: str | None
+    category: str | None
+    first: str | None
+    second: str | None
+
+
+@dataclass(frozen=True)
+class Report:
+    """Rows by what became of their audit, and how many labels and categories were right.
+
+    `low` and `high` bound the accuracy at 95 % (Wilson). `stale` rows are not in Test any more,
+    or with another text.
+    """
+
+    judged: int
+    right: int
+    unclear: int
+    open: int
+    stale: int
+    low: float
+    high: float
+    categories: int
+    categories_right: int
+    pairs: int
+    pairs_same: int
+
+
+def sample(test: pa.Table, size: int) -> list[dict[str, Any]]:
+    """`size` rows of Test, as many of each stratum as its share of Test; a stable draw.
+
+    Shares are rounded by largest remainder, so that accuracy on the sample is that of Test.
+    """
+    by_stratum: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in test.to_pylist():
+        by_stratum[split.stratum(row)].append(row)
+    wanted = min(size, test.num_rows)
+    exact = {name: wanted * len(rows) / test.num_rows for name, rows in by_stratum.items()}
+    quota = {name: int(share) for name, share in exact.items()}
+    rest = sorted(exact, key=lambda name: (quota[name] - exact[name], name))
+    for name in rest[: wanted - sum(quota.values())]:
+        quota[name] += 1
+    drawn: list[dict[str, Any]] = []
+    for name, rows in by_stratum.items():
+        rows.sort(key=lambda row: identity.hash_order("audit", row["prompt_id"]))
+        drawn += rows[: quota[name]]
+    return sorted(drawn, key=lambda row: identity.hash_order("audit order", row["prompt_id"]))
+
+
+def sheet(rows: Iterable[Row]) -> bytes:
+    """The rows as CSV (UTF-8 with a mark, for spreadsheets), columns of the annotators empty.
+
+    A text that a spreadsheet would take for a formula gets an apostrophe in front.
+    """
+    out = io.StringIO(newline="")
+    writer = csv.DictWriter(out, COLUMNS)
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: _cell(row[name]) for name in COLUMNS[:3]})
+    return out.getvalue().encode("utf-8-sig")
+
+
+def decisions(rows: Iterable[Row], codes: Collection[str]) -> list[Decision]:
+    """The decisions of a filled sheet; rows nobody touched are open.
+
+    A row is decided by `label`, else by two annotators who agree. Raises `AuditError`.
+    """
+    found: dict[str, Decision] = {}
+    for line, row in enumerate(rows, 2):
+        missing = [name for name in COLUMNS if name != "note" and row.get(name) is None]
+        if missing:
+            raise AuditError(
+                f"audit sheet, line {line}: there is no column {missing[0]!r}; keep all columns"
+            )
+        key = row["prompt_id"]
+        if key in found:
+            raise AuditError(
+                f"audit sheet, line {line}: prompt {key} stands twice; merge its lines"
+            )
+        labels = [_label(row, name, line) for name in ("label_1", "label_2", "label")]
+        categories = [
+            _category(row, name, line, codes) for name in ("category_1", "category_2", "category")
+        ]
+        label, category = _final(labels), _final(categories)
+        found[key] = Decision(key, row["text_hash"], label, category, labels[0], labels[1])
+    return list(found.values())
+
+
+def report(made: Sequence[Decision], test: pa.Table) -> Report | None:
+    """How right the labels of Test are by the decisions; None while nothing is decided."""
+    rows = {(row["prompt_id"], row["text_hash"]): row for row in test.to_pylist()}
+    pairs = [(rows.get((one.prompt_id, one.text_hash)), one) for one in made]
+    known = [(row, one) for row, one in pairs if row is not None]
+    judged = [(row, one) for row, one in known if one.label in lineage.LABELS]
+    if not judged:
+        return None
+    right = sum(row["label"] == one.label for row, one in judged)
+    both_unsafe = [
+        row["micro_category"] == one.category
+        for row, one in judged
+        if row["label"] == one.label == "unsafe" and one.category
+    ]
+    twice = [one.first == one.second for _, one in known if one.first and one.second]
+    low, high = wilson(right, len(judged))
+    return Report(
+        judged=len(judged),
+        right=right,
+        unclear=sum(one.label == UNCLEAR for _, one in known),
+        open=sum(one.label is None for _, one in known),
+        stale=len(pairs) - len(known),
+        low=low,
+        high=high,
+        categories=len(both_unsafe),
+        categories_right=sum(both_unsafe),
+        pairs=len(twice),
+        pairs_same=sum(twice),
+    )
+
+
+def wilson(hits: int, n: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share."""
+    share, square = hits / n, _Z * _Z
+    middle = share + square / (2 * n)
+    half = _Z * math.sqrt(share * (1 - share) / n + square / (4 * n * n))
+    return (middle - half) / (1 + square / n), (middle + half) / (1 + square / n)
+
+
+def _cell(value: Any) -> str:
+    text = str(value)
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def _final(values: Sequence[str | None]) -> str | None:
+    first, second, last = values
+    return last or (first if first == second else None)
+
+
+def _label(row: Row, name: str, line: int) -> str | None:
+    value = row[name].strip().lower()
+    if value not in ("", *lineage.LABELS, UNCLEAR):
+        raise AuditError(
+            f"audit sheet, line {line}, column {name!r}: {value[:16]!r} is none of safe, unsafe, "
+            "unclear; leave it empty if it is not decided"
+        )
+    return value or None
+
+
+def _category(row: Row, name: str, line: int, codes: Collection[str]) -> str | None:
+    value = row[name].strip()
+    if value and value not in codes:
+        raise AuditError(
+            f"audit sheet, line {line}, column {name!r}: {value[:16]!r} is no code of the "
+            "taxonomy; the codes are in docs/annotation.md"
+        )
+    return value or None

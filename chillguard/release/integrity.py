@@ -1,0 +1,154 @@
+"""What must hold of every release, and the bounds a profile sets: each breach one sentence.
+
+Written against the finished tables, not against the code that made them.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict
+
+from chillguard.cleaning import survivors
+from chillguard.release import decontamination
+from chillguard.tables import lineage
+from chillguard.text import matching, personal_data
+
+Row = dict[str, Any]
+
+
+class Bounds(BaseModel):
+    """Bounds of the coverage, balance and agreement checks; None = not checked.
+
+    Coverage counts unsafe rows per micro category over both sides; `max_leak_share` only warns.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    min_per_category: int | None = 100
+    min_safe_share: float | None = 0.2
+    max_safe_share: float | None = 0.8
+    min_agreement: float | None = 0.7
+    max_leak_share: float = 0.02
+
+
+def leaks(train: pa.Table, test: pa.Table, config: survivors.CleaningConfig) -> list[str]:
+    """Texts, families, parents and near-duplicates that stand on both sides, by their pairs."""
+    found = []
+    for what, of in _SAME.items():
+        here, there = ({of(row): row["prompt_id"] for row in _rows(side)} for side in (train, test))
+        found += [
+            f"{what} of Train row {here[value]} and Test row {there[value]}"
+            for value in sorted(here.keys() & there.keys())
+        ]
+    found += _descent(_rows(train), _rows(test))
+    for row, twin, score in survivors.leaks(_rows(train), _rows(test), config):
+        pair = f"Train row {row['prompt_id']} and Test row {twin['prompt_id']}"
+        found.append(f"Jaccard {score:.3f} of {pair}")
+    return found
+
+
+def contaminated(
+    train: pa.Table, benchmarks: pa.Table, config: survivors.CleaningConfig
+) -> list[str]:
+    """Rows of Train that a benchmark holds, or a near-duplicate of them."""
+    return [
+        f"Jaccard {score:.3f} of Train row {row['prompt_id']} and row {benchmark['prompt_id']} of "
+        f"benchmark {benchmark['benchmark']}"
+        for row, benchmark, score in decontamination.overlaps(_rows(train), benchmarks, config)
+    ]
+
+
+def _descent(train: Sequence[Row], test: Sequence[Row]) -> list[str]:
+    """Rows made from one of the other side, or from the same parent, whatever their `family_id`."""
+    found = []
+    ids, parents = {row["prompt_id"] for row in train}, _by_parent(train)
+    for row in test:
+        found += [
+            f"parent of Test row {row['prompt_id']} is Train row {parent}"
+            for parent in row["parent_ids"]
+            if parent in ids
+        ]
+        if row["prompt_id"] in parents:
+            child = parents[row["prompt_id"]]
+            found.append(f"parent of Train row {child} is Test row {row['prompt_id']}")
+    there = _by_parent(test)
+    return found + [
+        f"same parent of Train row {parents[parent]} and Test row {there[parent]}"
+        for parent in sorted(parents.keys() & there.keys())
+    ]
+
+
+def _by_parent(rows: Sequence[Row]) -> dict[str, str]:
+    return {parent: row["prompt_id"] for row in rows for parent in row["parent_ids"]}
+
+
+_SAME: dict[str, Callable[[Row], str]] = {
+    "same text": lambda row: row["text"],
+    "same match_text": lambda row: matching.match_text(row["text"]),
+    "same family": lambda row: row["family_id"],
+}
+
+
+def personal(tables: Iterable[pa.Table]) -> list[str]:
+    """Rows in which a second pass still finds personal data."""
+    return [
+        f"row {row['prompt_id']}"
+        for table in tables
+        for row in _rows(table)
+        if personal_data.replace(row["text"]) != row["text"]
+    ]
+
+
+def moved(train: pa.Table, test: pa.Table, frozen: Mapping[str, str]) -> list[str]:
+    """Families on another side than the one they were released on; public rows outside Train."""
+    found = []
+    for side, table in zip(lineage.SPLITS, (train, test), strict=True):
+        for row in _rows(table):
+            given = "train" if row["origin"] == "public" else frozen.get(row["family_id"], side)
+            if given != side:
+                found.append(f"row {row['prompt_id']} is in {side}, its family belongs to {given}")
+    return found
+
+
+def barred(tables: Iterable[pa.Table]) -> list[str]:
+    """Rows whose terms bar training."""
+    rows = (row for table in tables for row in _rows(table))
+    return [f"row {row['prompt_id']}" for row in rows if not row["may_train"]]
+
+
+def uncovered(tables: Iterable[pa.Table], codes: Sequence[str], bounds: Bounds) -> list[str]:
+    """Micro categories with fewer rows than the bound."""
+    counts = Counter(row["micro_category"] for table in tables for row in _rows(table))
+    least = bounds.min_per_category or 0
+    return [f"{code} has {counts[code]} rows of {least}" for code in codes if counts[code] < least]
+
+
+def unbalanced(tables: Iterable[pa.Table], bounds: Bounds) -> list[str]:
+    """The share of safe rows, if it is out of bounds."""
+    labels = [row["label"] for table in tables for row in _rows(table)]
+    share = labels.count("safe") / max(1, len(labels))
+    low, high = bounds.min_safe_share, bounds.max_safe_share
+    out = (low is not None and share < low) or (high is not None and share > high)
+    return [f"{share:.1%} of rows are safe, bounds are {low} to {high}"] if out else []
+
+
+def disagreeing(tables: Iterable[pa.Table], bounds: Bounds) -> list[str]:
+    """The mean agreement of the jury, if it is below the bound."""
+    shares = [row["agreement"] for table in tables for row in _rows(table)]
+    valid = [share for share in shares if share is not None]
+    mean = sum(valid) / max(1, len(valid))
+    low = bounds.min_agreement
+    return [f"mean agreement is {mean:.3f}, bound is {low}"] if low and mean < low else []
+
+
+def leak_share(train: pa.Table, drops: pa.Table) -> float:
+    """Share of Train that leak pairs cost."""
+    gone = int(drops["drop_reason"].to_pylist().count("leak"))
+    return float(gone / max(1, train.num_rows + gone))
+
+
+def _rows(table: pa.Table) -> list[Row]:
+    rows: list[Row] = table.to_pylist()
+    return rows

@@ -1,0 +1,109 @@
+"""The release (paper section 3.3): what of the labelled prompts enters Train and Test.
+
+Terms, the duplicate gate once more, balance, split, and the leak gate: every verified pair with
+Test or a benchmark costs Train its row. What changed since the last release is
+`chillguard.release.changes`, its documents are `chillguard.release.card`.
+"""
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from chillguard.cleaning import survivors
+from chillguard.release import decontamination, split
+from chillguard.rows import removal
+from chillguard.tables import lineage
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The tables of the release stage: `train_set`, `test_set`, `release_drops`."""
+
+    train: pa.Table
+    test: pa.Table
+    drops: pa.Table
+
+
+def prepare(
+    labeled: pa.Table,
+    released: Collection[str],
+    frozen: Mapping[str, str],
+    config: split.SplitConfig,
+    gate: survivors.CleaningConfig,
+    taken_down: Collection[str] = (),
+    benchmarks: pa.Table | None = None,
+) -> Parts:
+    """Split the kept labelled prompts; every one ends in exactly one of the three tables.
+
+    A prompt made from a post of `taken_down` (post ids), or shown one, enters neither side; one
+    that is a near-duplicate of a row of `benchmarks` (`benchmark_prompts`) never enters Train.
+    """
+    rows: list[Row] = [row for row in labeled.to_pylist() if row["drop_reason"] is None]
+    for row in rows:
+        if not row["may_train"]:
+            row |= {"drop_reason": "terms", "drop_evidence": "may_train is false"}
+        elif removal.is_derived(row, taken_down):
+            row |= removal.DROP
+    survivors.drop_duplicates(rows, released, gate)
+    for row in split.over_cap(_kept(rows), released, config):
+        row |= {"drop_reason": "balance", "drop_evidence": f"cap of {split.stratum(row)}"}
+    sides = split.assign(_kept(rows), frozen, config)
+    for row in rows:
+        row["split"] = sides.get(row["family_id"])
+    train, test = _side(rows, "train"), _side(rows, "test")
+    for row, twin, score in survivors.leaks(train, test, gate):
+        row["drop_reason"] = "leak"
+        row["drop_evidence"] = f"twin={twin['prompt_id']} jaccard={score:.3f}"
+    if benchmarks is not None:
+        for row, benchmark, score in decontamination.overlaps(_kept(train), benchmarks, gate):
+            row["drop_reason"] = "leak"
+            row["drop_evidence"] = decontamination.evidence(benchmark, score)
+    return Parts(
+        lineage.TRAIN_SET.build(_side(rows, "train")),
+        lineage.TEST_SET.build(test),
+        lineage.RELEASE_DROPS.build(row for row in rows if row["drop_reason"] is not None),
+    )
+
+
+def both(parts: Parts) -> pa.Table:
+    """All released rows in one table."""
+    return pa.concat_tables([parts.train, parts.test])
+
+
+def new_families(parts: Parts, frozen: Mapping[str, str]) -> pa.Table:
+    """Families that got a side in this release: columns family_id, split; sorted."""
+    found = {
+        row["family_id"]: row["split"]
+        for table in (parts.train, parts.test, parts.drops)
+        for row in table.select(["family_id", "split"]).to_pylist()
+        if row["split"] is not None
+    }
+    new = sorted((key, side) for key, side in found.items() if key not in frozen)
+    return pa.table(
+        {"family_id": [key for key, _ in new], "split": [side for _, side in new]},
+        pa.schema([("family_id", pa.string()), ("split", pa.string())]),
+    )
+
+
+def version(train: pa.Table, test: pa.Table) -> str:
+    """Twelve hex digits over the content of both sides, whatever their file format."""
+    content = hashlib.sha256()
+    for table in (train, test):
+        for batch in table.to_batches(max_chunksize=10_000):
+            for row in batch.to_pylist():
+                content.update(json.dumps(row, ensure_ascii=False, sort_keys=True).encode("utf-8"))
+    return content.hexdigest()[:12]
+
+
+def _kept(rows: list[Row]) -> list[Row]:
+    return [row for row in rows if row["drop_reason"] is None]
+
+
+def _side(rows: list[Row], side: str) -> list[Row]:
+    return [row for row in _kept(rows) if row["split"] == side]

@@ -1,0 +1,206 @@
+"""Prompt rewriting (paper section 3.1 and appendix C.2): implicit variants of annotated prompts.
+
+Methods are data (`data/rewriting_methods.yaml`): a model with the method's instruction, or a
+model-free transform. Which methods a prompt gets is a stable draw among those that fit its label,
+macro category and language.
+"""
+
+import functools
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field
+
+from chillguard import annotation, identity, taxonomy
+from chillguard.calls import call, numbered
+from chillguard.rewriting import jobs, transforms
+from chillguard.rewriting.jobs import Job
+from chillguard.rewriting.methods import Method, methods
+from chillguard.rows import guards, intake
+from prompts import fingerprint, named, render
+
+TEMPLATE = "rewriting/rewrite"
+_CHUNK = 4096
+Row = dict[str, Any]
+
+
+class RewritingConfig(BaseModel):
+    """Rewrites per source prompt; the paper kept 109,312 of 3 x 46,742 (section 3.1).
+
+    The paper's template (appendix C.2) asks for one text and for three; both are here. A call asks
+    for one method of one source; or (`call_per: source`) for all methods that a source drew, where
+    a change of one method asks for its neighbours too; or (`texts`) for one method of up to
+    `texts_per_call` sources, where a source that comes or goes asks for a few others too.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rewrites_per_prompt: int = 3
+    call_per: jobs.CallPer = "method"
+    texts_per_call: int = Field(default=3, ge=1)
+    layout: numbered.Layout = "json"
+    sampling: call.Sampling = call.Sampling(temperature=0.7, max_tokens=1024)
+
+
+def surface_methods() -> frozenset[str]:
+    """Ids of the methods whose output keeps odd characters on purpose."""
+    return frozenset(method.id for method in methods() if method.surface)
+
+
+def version() -> str:
+    """Changes when, and only when, the template, a method or a table of a transform does."""
+    made_of = [method.model_dump() for method in methods()]
+    return identity.digest(fingerprint(TEMPLATE), made_of, transforms.tables())
+
+
+def draw(row: Row, categories: taxonomy.Taxonomy, config: RewritingConfig) -> dict[str, str | None]:
+    """The methods that a prompt gets, and the text where a transform makes it; else None.
+
+    A transform that would change nothing about the text is passed over.
+    """
+    if not annotation.has_outcome(row):
+        return {}
+    macro = jobs.macro_of(row["intended_category"], categories)
+    code = macro.code if macro else None
+    fitting = _fitting(row["intended_label"], code, row["lang"])
+    found: dict[str, str | None] = {}
+    for key in identity.rendezvous(row["prompt_id"], fitting, len(fitting)):
+        if len(found) == config.rewrites_per_prompt:
+            break
+        transform = _by_id()[key].transform
+        text = transforms.TRANSFORMS[transform](row["text"]) if transform else None
+        if text != row["text"]:
+            found[key] = text
+    return found
+
+
+def rewrite(
+    annotated: pa.Table,
+    categories: taxonomy.Taxonomy,
+    config: RewritingConfig,
+    guard: guards.GuardConfig,
+    ask: call.Ask,
+) -> Iterator[Iterable[Row]]:
+    """Rows of `rewritten_prompts`, call by call: one per rewrite asked for, also where none came.
+
+    Sources are gone through again for every size of a call, so that only what is in flight is held
+    in memory.
+    """
+    drawn = list[tuple[Method, ...]]()
+    for row in _rows_of(annotated):
+        texts = draw(row, categories, config)
+        yield [
+            _row(row, _by_id()[key], text, None) for key, text in texts.items() if text is not None
+        ]
+        drawn.append(tuple(_by_id()[key] for key, text in texts.items() if text is None))
+    yield from _asked(annotated, drawn, categories, config, guard, ask)
+
+
+def _asked(
+    annotated: pa.Table,
+    drawn: Sequence[tuple[Method, ...]],
+    categories: taxonomy.Taxonomy,
+    config: RewritingConfig,
+    guard: guards.GuardConfig,
+    ask: call.Ask,
+) -> Iterator[Iterator[Row]]:
+    """The rows of each call."""
+
+    def groups() -> Iterator[jobs.Group]:
+        return jobs.groups(annotated, drawn, categories, config.call_per, config.texts_per_call)
+
+    for (size, key), total in sorted(Counter(map(jobs.shape, groups())).items()):
+        wanted = (one for one in groups() if jobs.shape(one) == (size, key))
+        waiting: dict[str, Job] = {}
+        noted = _noted(jobs.jobs(annotated, wanted), waiting)
+        asked = requests(noted, categories, config)
+        for outcome in ask("rewriter", asked, numbered.parser(size, config.layout, key), total):
+            yield _made(waiting.pop(outcome.row_id), outcome, categories, guard)
+
+
+def requests(
+    wanted: Iterable[Job], categories: taxonomy.Taxonomy, config: RewritingConfig
+) -> Iterator[call.ChatRequest]:
+    """One request per job."""
+    for job in wanted:
+        first = job.sources[0]
+        values = {
+            "label": first["intended_label"],
+            "macro": jobs.macro_of(first["intended_category"], categories),
+            "methods": job.methods,
+            "texts": [source["text"] for source in job.sources],
+            "layout": config.layout,
+        }
+        yield call.ChatRequest(
+            row_id=job.row_id,
+            messages=call.messages(render(TEMPLATE, values)),
+            sampling=config.sampling,
+            answer_schema=numbered.answer_schema(len(job.asked), config.layout, job.key),
+            template=named(TEMPLATE),
+        )
+
+
+def _noted(wanted: Iterable[Job], waiting: dict[str, Job]) -> Iterator[Job]:
+    for job in wanted:
+        waiting[job.row_id] = job
+        yield job
+
+
+def _rows_of(table: pa.Table) -> Iterator[Row]:
+    for batch in table.to_batches(max_chunksize=_CHUNK):
+        yield from batch.to_pylist()
+
+
+@functools.cache
+def _fitting(label: str, macro: str | None, lang: str | None) -> tuple[str, ...]:
+    return tuple(method.id for method in methods() if method.fits(label, macro, lang))
+
+
+@functools.cache
+def _by_id() -> dict[str, Method]:
+    return {method.id: method for method in methods()}
+
+
+def _made(
+    job: Job,
+    outcome: call.Outcome[numbered.Prompts],
+    categories: taxonomy.Taxonomy,
+    guard: guards.GuardConfig,
+) -> Iterator[Row]:
+    made = outcome.value or numbered.Prompts()
+    # Without numbers only one prompt where one was asked for is beyond doubt.
+    texts = made.numbered or ({1: made.loose[0]} if len(made.loose) == len(job.asked) == 1 else {})
+    for number, (source, method) in enumerate(job.asked, 1):
+        row = _row(source, method, texts.get(number), outcome)
+        languages = ("zh",) if source["lang"] == "zh" else ("zh", "en")
+        yield row | guards.check(row, guard, languages, categories, source["text"])
+
+
+def _row(
+    source: Row,
+    method: Method,
+    text: str | None,
+    outcome: call.Outcome[numbered.Prompts] | None,
+) -> Row:
+    drop: Row = {}
+    if outcome and outcome.value is None:
+        drop = {"drop_reason": "quarantined", "drop_evidence": outcome.reason}
+    elif text is None:
+        drop = {"drop_reason": "no_rewrite", "drop_evidence": f"no prompt by {method.id}"}
+    elif text == source["text"]:
+        drop = {"drop_reason": "unchanged", "drop_evidence": f"method {method.id} changed nothing"}
+    return intake.prompt(
+        "rewrite",
+        method.id,
+        [source["prompt_id"]],
+        text,
+        family_id=source["family_id"],
+        call_key=outcome.call_key if outcome else None,
+        lang=source["lang"] if method.surface else None,
+        intended_label=source["intended_label"],
+        intended_category=source["intended_category"],
+        **intake.inherited([source]),
+        **drop,
+    )

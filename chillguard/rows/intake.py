@@ -1,0 +1,82 @@
+"""The door of the lineage: every text, read or generated, passes here once, at birth.
+
+Personal data is replaced, the dual-use screen is applied, and the row gets its identity. What
+happens to a row afterwards is the business of its stage.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from chillguard import identity
+from chillguard.text import language, personal_data, screening
+
+
+@dataclass(frozen=True)
+class Admitted:
+    """A text at the door: stored form (None if it may not be stored) and why it was stopped."""
+
+    text: str | None
+    text_hash: str
+    drop_reason: str | None
+    drop_evidence: str | None
+
+
+def admit(text: str) -> Admitted:
+    """Replace personal data and screen; a screened text leaves only its hash."""
+    clean = personal_data.replace(text.strip())
+    rule = screening.screen(clean)
+    if rule:
+        return Admitted(None, identity.text_hash(clean), "screened", f"rule {rule}")
+    return Admitted(clean, identity.text_hash(clean), None, None)
+
+
+def taken_down(admitted: Admitted) -> Admitted:
+    """What is left of a text that somebody had removed: its hash."""
+    return Admitted(None, admitted.text_hash, "takedown", "removed on request")
+
+
+def prompt(
+    origin: str,
+    method: str,
+    parents: Sequence[str],
+    text: str | None,
+    repeat: int = 0,
+    born_from: Sequence[str] = (),
+    **columns: Any,
+) -> dict[str, Any]:
+    """A prompt row at birth; `text` None makes a dropped slot (give `drop_reason`).
+
+    `parents` are the rows it was made from. `born_from` names what else tells two births apart
+    (a query, a slot). A row without `family_id` is the root of its own family.
+    """
+    admitted = admit(text or "")
+    key = identity.prompt_id(
+        origin, [*parents, *born_from], method, repeat, admitted.text or admitted.text_hash
+    )
+    row = {
+        "prompt_id": key,
+        "family_id": key,
+        "origin": origin,
+        "method": method,
+        "parent_ids": list(parents),
+        "context_post_ids": [],
+        "is_twin": False,
+        "may_redistribute": True,
+        "may_train": True,
+        "text_hash": admitted.text_hash,
+        **columns,
+        "text": admitted.text or None,
+    }
+    if row["text"] and not row.get("lang"):
+        row["lang"] = language.detect(row["text"])
+    if admitted.drop_reason:
+        row |= {"drop_reason": admitted.drop_reason, "drop_evidence": admitted.drop_evidence}
+    return row
+
+
+def inherited(parents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Terms of a row made from `parents`: the strictest of theirs."""
+    return {
+        term: all(parent[term] for parent in parents) for term in ("may_redistribute", "may_train")
+    }

@@ -1,0 +1,1 @@
+"""RAG prompt synthesis and benign twins (paper section 3.1, appendix C.1)."""

@@ -1,0 +1,107 @@
+"""What a table is: columns with types and allowed values, a key, and how rows are held against it.
+
+Which tables there are is `chillguard.tables.lineage`.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+LABELS = ("safe", "unsafe")
+VERDICTS = ("safe", "unsafe", "abstain")
+
+
+class SchemaError(ValueError):
+    """Rows that do not fit their table; the message names the table, the row and the column."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its Arrow type, whether null is allowed, the allowed values, its meaning."""
+
+    name: str
+    type: pa.DataType
+    doc: str
+    nullable: bool = False
+    values: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table: `row` says what one row is, `key` what identifies it."""
+
+    name: str
+    row: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+
+    @property
+    def arrow(self) -> pa.Schema:
+        """The Arrow schema that the stored file has."""
+        return pa.schema([pa.field(c.name, c.type, c.nullable) for c in self.columns])
+
+    def described(self) -> list[dict[str, Any]]:
+        """The columns as plain values: name, type, nullable, allowed values, meaning."""
+        return [
+            {
+                "name": column.name,
+                "type": str(column.type),
+                "nullable": column.nullable,
+                "values": list(column.values) if column.values else None,
+                "description": column.doc,
+            }
+            for column in self.columns
+        ]
+
+    def build(self, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
+        """A table of `rows` (absent columns become null), sorted by key."""
+        try:
+            loose = pa.schema([pa.field(c.name, c.type) for c in self.columns])
+            table = pa.Table.from_pylist(list(rows), schema=loose)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError) as error:
+            raise SchemaError(f"table {self.name}: {error}") from error
+        return table.sort_by([(name, "ascending") for name in self.key])
+
+    def enforce(self, table: pa.Table) -> pa.Table:
+        """The table under this schema; raises `SchemaError` with the first problem."""
+        found = self.problems(table)
+        if found:
+            raise SchemaError(f"table {self.name}: {found[0]}")
+        return table.cast(self.arrow)
+
+    def problems(self, table: pa.Table) -> list[str]:
+        """Every way in which `table` breaks this schema, one sentence each."""
+        if table.schema.names != [c.name for c in self.columns]:
+            return [f"columns are {table.schema.names}, expected {[c.name for c in self.columns]}"]
+        found = [p for column in self.columns for p in _column_problems(column, table)]
+        return found or self._key_problems(table)
+
+    def _key_problems(self, table: pa.Table) -> list[str]:
+        keys = [(name, "ascending") for name in self.key]
+        if not table.select(self.key).equals(table.select(self.key).sort_by(keys)):
+            return [f"rows are not sorted by {', '.join(self.key)}"]
+        counts = table.select(self.key).group_by(list(self.key)).aggregate([([], "count_all")])
+        twice = counts.filter(pc.greater(counts["count_all"], 1))
+        if twice.num_rows:
+            first = twice.select(self.key).slice(0, 1).to_pylist()[0]
+            return [f"{twice.num_rows} keys stand more than once, first {first}"]
+        return []
+
+
+def _column_problems(column: Column, table: pa.Table) -> list[str]:
+    values = table[column.name]
+    if values.type != column.type:
+        return [f"column {column.name} is {values.type}, expected {column.type}"]
+    if not column.nullable and values.null_count:
+        return [f"column {column.name} is null in {values.null_count} rows"]
+    if column.values is not None:
+        known = pc.or_kleene(
+            pc.is_null(values), pc.is_in(values, value_set=pa.array(column.values, pa.string()))
+        )
+        strange = values.filter(pc.invert(known))
+        if len(strange):
+            return [f"column {column.name} holds {strange[0].as_py()!r}, allowed: {column.values}"]
+    return []

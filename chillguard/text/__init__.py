@@ -1,0 +1,1 @@
+"""Chinese text: comparing, language, near-duplicates, personal data, screening; no stage."""

@@ -1,0 +1,1 @@
+"""Training jobs and where they run: a process, Ray or Kubernetes."""

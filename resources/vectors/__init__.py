@@ -1,0 +1,1 @@
+"""Vectors: embedding texts, keeping vectors, finding the nearest."""

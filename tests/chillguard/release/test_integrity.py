@@ -1,0 +1,170 @@
+import pytest
+
+from chillguard.cleaning import survivors
+from chillguard.release import integrity
+from chillguard.tables import lineage
+from tests.chillguard import builders
+
+GATE = survivors.CleaningConfig()
+BASE = builders.mixed(1, words=18)
+FREE = integrity.Bounds(
+    min_per_category=None, min_safe_share=None, max_safe_share=None, min_agreement=None
+)
+
+
+def _sides(train, test):
+    return builders.released("train", train), builders.released("test", test)
+
+
+@pytest.fixture
+def clean():
+    rows = [
+        builders.labeled(f"k{n}", builders.mixed(n), "M1a" if n % 2 else None) for n in range(8)
+    ]
+    return _sides(rows[:5], rows[5:])
+
+
+def test_clean_sides_have_no_breach(clean):
+    assert integrity.leaks(*clean, GATE) == []
+    assert integrity.personal(clean) == []
+    assert integrity.moved(*clean, {"k0": "train", "k7": "test", "gone": "test"}) == []
+    assert integrity.barred(clean) == []
+
+
+def test_empty_sides_have_no_breach():
+    empty = _sides([], [])
+    assert integrity.leaks(*empty, GATE) == []
+    assert integrity.personal(empty) == integrity.barred(empty) == []
+    assert integrity.moved(*empty, {}) == []
+    assert integrity.leak_share(empty[0], lineage.RELEASE_DROPS.build([])) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "sentences"),
+    [
+        (
+            ("a", BASE),
+            ("b", BASE),
+            [
+                "same text of Train row a and Test row b",
+                "same match_text of Train row a and Test row b",
+                "Jaccard 1.000 of Train row a and Test row b",
+            ],
+        ),
+        (
+            ("a", BASE),
+            ("b", "·".join(BASE)),
+            [
+                "same match_text of Train row a and Test row b",
+                "Jaccard 1.000 of Train row a and Test row b",
+            ],
+        ),
+        (
+            ("a", builders.mixed(2), "f"),
+            ("b", BASE, "f"),
+            ["same family of Train row a and Test row b"],
+        ),
+        (("a", BASE), ("b", BASE[:-4] + "甲" + BASE[-3:]), ["Jaccard 0."]),
+    ],
+)
+def test_a_planted_leak_is_named_with_both_rows(train, test, sentences):
+    def row(key, text, family=None):
+        return builders.labeled(key, text, family_id=family or key)
+
+    other = builders.labeled("c", builders.mixed(3))
+    found = integrity.leaks(*_sides([row(*train), other], [row(*test)]), GATE)
+    assert len(found) == len(sentences)
+    for sentence, start in zip(found, sentences, strict=True):
+        assert sentence.startswith(start)
+        assert sentence.endswith("b")
+
+
+def test_personal_data_in_either_side_is_named():
+    row = builders.labeled("a", "电话是13900000000，请回电")
+    for sides in (_sides([row], []), _sides([], [row])):
+        assert integrity.personal(sides) == ["row a"]
+
+
+def test_placeholders_are_no_personal_data():
+    rows = [builders.labeled("a", "电话是<PHONE>，邮箱是<EMAIL>，<HANDLE> <ID_CARD><BANK_CARD>")]
+    assert integrity.personal(_sides(rows, [])) == []
+
+
+@pytest.mark.parametrize(
+    ("side", "given", "there"), [("train", "test", "test"), ("test", "train", "train")]
+)
+def test_a_family_on_another_side_than_before_is_named(side, given, there):
+    rows = [builders.labeled("a", family_id="f")]
+    sides = _sides(rows, []) if side == "train" else _sides([], rows)
+    assert integrity.moved(*sides, {"f": given}) == [
+        f"row a is in {side}, its family belongs to {there}"
+    ]
+
+
+def test_a_public_row_in_test_is_named():
+    rows = [builders.labeled("a", origin="public")]
+    assert integrity.moved(*_sides([], rows), {}) == [
+        "row a is in test, its family belongs to train"
+    ]
+    assert integrity.moved(*_sides(rows, []), {}) == []
+
+
+def test_a_row_whose_terms_bar_training_is_named():
+    rows = [builders.labeled("a", may_train=False), builders.labeled("b", may_redistribute=False)]
+    assert integrity.barred(_sides(rows, [])) == ["row a"]
+    assert integrity.barred(_sides([], rows)) == ["row a"]
+
+
+@pytest.mark.parametrize(
+    ("least", "sentences"),
+    [
+        (None, []),
+        (1, ["M1b has 0 rows of 1"]),
+        (4, ["M1b has 0 rows of 4"]),
+        (5, ["M1a has 4 rows of 5", "M1b has 0 rows of 5"]),
+    ],
+)
+def test_a_category_below_the_bound_is_named(clean, least, sentences):
+    bounds = FREE.model_copy(update={"min_per_category": least})
+    assert integrity.uncovered(clean, ("M1a", "M1b"), bounds) == sentences
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "breach"),
+    [
+        (None, None, False),
+        (0.5, 0.5, False),
+        (0.51, None, True),
+        (None, 0.49, True),
+        (0.2, 0.8, False),
+    ],
+)
+def test_a_share_of_safe_rows_out_of_bounds_is_named(clean, low, high, breach):
+    bounds = FREE.model_copy(update={"min_safe_share": low, "max_safe_share": high})
+    sentence = f"50.0% of rows are safe, bounds are {low} to {high}"
+    assert integrity.unbalanced(clean, bounds) == ([sentence] if breach else [])
+
+
+@pytest.mark.parametrize(("low", "breach"), [(None, False), (0.75, False), (0.76, True)])
+def test_a_mean_agreement_below_the_bound_is_named(low, breach):
+    shares = [0.5, 1.0, None]
+    rows = [builders.labeled(str(n), agreement=share) for n, share in enumerate(shares)]
+    bounds = FREE.model_copy(update={"min_agreement": low})
+    sentence = f"mean agreement is 0.750, bound is {low}"
+    assert integrity.disagreeing(_sides(rows[:1], rows[1:]), bounds) == (
+        [sentence] if breach else []
+    )
+
+
+def test_the_leak_share_is_of_train_before_the_leaks_left():
+    train, _ = _sides([builders.labeled(str(n)) for n in range(6)], [])
+    drops = lineage.RELEASE_DROPS.build(
+        {"prompt_id": f"d{n}", "family_id": "f", "drop_reason": reason}
+        for n, reason in enumerate(["leak", "leak", "balance"])
+    )
+    assert integrity.leak_share(train, drops) == 0.25
+
+
+def test_the_bounds_are_the_documented_ones():
+    assert integrity.Bounds().max_leak_share == 0.02
+    assert integrity.Bounds().min_per_category == 100
