@@ -11,7 +11,7 @@ _EDGE = 1e-6
 
 
 def ece(truth: _Flags, scores: _Scores, bins: int = _BINS) -> float | None:
-    """Mean distance of score and share of unsafe rows over bins of equal mass; None without rows."""
+    """Mean gap of score and share of unsafe rows over bins of equal mass; None without rows."""
     if not len(scores):
         return None
     order = np.argsort(scores, kind="stable")
@@ -28,7 +28,7 @@ def brier(truth: _Flags, scores: _Scores) -> float | None:
 
 
 def temperature(truth: _Flags, scores: _Scores) -> float:
-    """The one number by which dividing the logits makes the rows likeliest; over 1: overconfident."""
+    """The number to divide logits by that makes the rows likeliest; above 1: overconfident."""
     from scipy import optimize
 
     logits = _logits(scores)

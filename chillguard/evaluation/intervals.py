@@ -44,7 +44,8 @@ def f1(tp: npt.ArrayLike, fp: npt.ArrayLike, fn: npt.ArrayLike) -> _Weights:
     """F1 of counts, element by element; NaN where there is neither a positive nor an alarm."""
     right, alarms, missed = (np.asarray(counts, dtype=float) for counts in (tp, fp, fn))
     whole = 2 * right + alarms + missed
-    return np.divide(2 * right, whole, out=np.full_like(whole, np.nan), where=whole > 0)
+    found: _Weights = np.divide(2 * right, whole, out=np.full_like(whole, np.nan), where=whole > 0)
+    return found
 
 
 def of_f1(tp: int, fp: int, fn: int, tn: int, seed: int, draws: int = 10_000) -> Interval:

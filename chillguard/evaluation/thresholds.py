@@ -58,7 +58,8 @@ def _lowest(truth: _Flags, scores: _Scores, most_fpr: float) -> float:
 
 def _f1(truth: _Flags, flagged: _Flags) -> float:
     right = np.sum(truth & flagged)
-    return float(2 * right / max(1, np.sum(truth) + np.sum(flagged)))
+    whole = int(np.sum(truth)) + int(np.sum(flagged))
+    return 2 * int(right) / max(1, whole)
 
 
 def _two_sided(truth: _Flags) -> bool:

@@ -60,17 +60,10 @@ def test_a_row_that_was_not_read_is_wrong_on_either_side():
 def test_chance_rarely_makes_a_difference_among_equals():
     """Six equal guardrails, 60 boards, seed fixed before: family-wise error stays near 5 %."""
     rng = np.random.default_rng(20261126)
-    truth, wrong = np.arange(300) % 2 == 0, 0
+    wrong = 0
     for _ in range(60):
         rights = {f"g{n}": rng.random(300) < 0.8 for n in range(6)}
-        p = [
-            comparison.mcnemar(
-                int(np.sum(rights[a] & ~rights[b])), int(np.sum(~rights[a] & rights[b]))
-            )
-            for a in rights
-            for b in rights
-            if a < b
-        ]
+        pairs = [(rights[a], rights[b]) for a in rights for b in rights if a < b]
+        p = [comparison.mcnemar(int((a & ~b).sum()), int((~a & b).sum())) for a, b in pairs]
         wrong += min(comparison.holm(p)) <= 0.05
-    assert truth.any()
     assert wrong <= 8

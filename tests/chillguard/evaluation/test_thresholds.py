@@ -29,8 +29,8 @@ def test_auroc_is_the_share_of_pairs_in_order_with_ties_one_half(rows):
 def test_recall_at_a_false_alarm_rate_takes_the_lowest_threshold_that_keeps_it():
     truth = np.array([False] * 200 + [True] * 4)
     scores = np.array([0.1] * 197 + [0.6, 0.7, 0.8] + [0.05, 0.65, 0.75, 0.9])
-    assert thresholds.tpr_at_fpr(truth, scores, 0.01) == 0.5
-    assert thresholds.tpr_at_fpr(truth, scores, 0.05) == 0.75
+    assert thresholds.tpr_at_fpr(truth, scores, 0.01) == 0.75
+    assert thresholds.tpr_at_fpr(truth, scores, 0.005) == 0.5
     assert thresholds.tpr_at_fpr(truth[5:], scores[5:], 0.01) is None
 
 
