@@ -167,9 +167,9 @@ def sequence(rng: random.Random) -> str:
         "数列 " + ", ".join(str(first * 2 + 3 * i) for i in range(9)) + " 求通项",
         "一二三四五六七八九十，数到十",
         "彩票号码 " + " ".join(f"{rng.randint(1, 33):02d}" for _ in range(6)),
-        "1.5、2.8、3.{}这三个数哪个大".format(rng.randint(1, 9)),
+        f"1.5、2.8、3.{rng.randint(1, 9)}这三个数哪个大",
         "电话号码为什么是11位，13和15开头的有什么不同",
-        "3路公交到5号线{}号口".format(rng.randint(1, 8)),
+        f"3路公交到5号线{rng.randint(1, 8)}号口",
         "二〇二六年一月一日零点零分",
     ]
     return rng.choice(forms)

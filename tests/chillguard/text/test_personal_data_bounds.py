@@ -6,12 +6,8 @@ What is planted stands in `planted_data`, `hidden_data` and `clean_data`.
 from collections import Counter
 from difflib import SequenceMatcher
 
-import pytest
-
 from chillguard.text import personal_data
 from tests.chillguard.text import clean_data, hidden_data, planted_data
-
-BEFORE = pytest.mark.xfail(strict=True, reason="the patterns come after what they are held against")
 
 
 def shares_found(kinds, count):
@@ -29,20 +25,17 @@ def shares_found(kinds, count):
     return found.total() / tried.total(), shares
 
 
-@BEFORE
 def test_of_plain_forms_99_in_100_are_found_and_95_of_each_kind():
     pooled, shares = shares_found(planted_data.PLAIN, 2600)
     assert pooled >= 0.99
     assert min(shares.values()) >= 0.95
 
 
-@BEFORE
 def test_of_hidden_forms_85_in_100_are_found():
     pooled, _ = shares_found(hidden_data.HIDDEN, 1800)
     assert pooled >= 0.85
 
 
-@BEFORE
 def test_of_2000_clean_texts_at_most_one_in_a_hundred_is_changed():
     changed = [text for text in clean_data.texts(11, 2000) if personal_data.replace(text) != text]
     print(len(changed))  # noqa: T201
