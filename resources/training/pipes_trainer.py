@@ -1,6 +1,6 @@
 """The child that Dagster Pipes starts: runs a training program, tells how far it is, ends with it.
 
-`python -m resources.pipes_trainer PROCESSES MODULE JOB.json`, on any executor. The program reports
+`python -m resources.training.pipes_trainer PROCESSES MODULE JOB.json`, on any executor. The program reports
 on its standard output, a JSON object with `step` and `total_steps` a line; it knows neither Pipes
 nor Dagster, and torch is not imported here. Everything that was started ends with this process,
 however it ends.
