@@ -90,7 +90,7 @@ class Training(dg.ConfigurableResource):
         self, context: dg.AssetExecutionContext, job: Job, stages: Sequence[pa.Table], version: str
     ) -> Trained:
         """Train on `stages`, or go on where an interrupted run of the same job stopped."""
-        digests = [_content(stage) for stage in stages]
+        digests = [identity.table_digest(stage) for stage in stages]
         asked = [job.kind, job.model, job.settings.model_dump(mode="json"), digests, version]
         folder = self._folder(context, identity.digest(*asked)[:12])
         files = [folder / f"stage_{n}.parquet" for n in range(1, len(stages) + 1)]
@@ -168,13 +168,6 @@ def _finished(context: dg.AssetExecutionContext, path: Path) -> dict[str, Any]:
             "folder on storage that the machine that trained shares with this one?"
         ) from None
     return found
-
-
-def _content(table: pa.Table) -> str:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as stream:
-        stream.write_table(table.combine_chunks())
-    return hashlib.sha256(sink.getvalue()).hexdigest()
 
 
 def _weights(context: dg.AssetExecutionContext, model: Path) -> str:
