@@ -13,7 +13,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from chillguard import identity
-from chillguard.calls import call, refusals
+from chillguard.calls import call, refusals, roles
 from chillguard.cleaning import survivors
 from chillguard.labeling import jury
 from chillguard.release import decontamination
@@ -106,7 +106,7 @@ def generate(
         for seed in wanted
         for candidate in range(config.per_seed)
     }
-    outcomes = ask("generator", requests(wanted, config), parse, len(by_name))
+    outcomes = ask(roles.GENERATOR, requests(wanted, config), parse, len(by_name))
     return [_row(*by_name[one.row_id], one, categories, guard) for one in outcomes]
 
 
@@ -177,7 +177,7 @@ def rejudge(
     labels = {key: jury.majority(cast[key], config.quorum) for key in open_rows}
     tied = [open_rows[key] for key, label in labels.items() if label is None]
     asked = jury.vote_requests(tied, categories, config)
-    for one in ask("tie_breaker", asked, jury.parse_vote, len(tied)):
+    for one in ask(roles.TIE_BREAKER, asked, jury.parse_vote, len(tied)):
         labels[one.row_id] = one.value.label if one.value else None
     for key, label in labels.items():
         row = open_rows[key]
