@@ -180,9 +180,9 @@ class Stream(Generic[T]):
             answered.reply.prompt_tokens or 0,
             answered.reply.completion_tokens or 0,
         )
-        cost = self._price.cost(prompt, completion) if self._price else 0.0
+        cost = self._price.cost(prompt, completion) if self._price else None
         self._asker.usage.paid_for(prompt, completion, cost)
-        self._asker.budget.spent(prompt + completion, cost)
+        self._asker.budget.spent(prompt + completion, cost or 0.0)
         return self._asker.budget.crossed() is None
 
     def _commit(self, answered: list[Answered]) -> None:
