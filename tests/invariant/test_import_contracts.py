@@ -16,7 +16,7 @@ CONTRACTS = [contract["name"] for contract in SETTINGS["contracts"]]
 # Contract, module that is changed, import that is planted.
 PLANTS = [
     ("Rooms import downwards only", "prompts/__init__.py", "import chillguard"),
-    ("Rooms import downwards only", "chillguard/identity.py", "from resources import state"),
+    ("Rooms import downwards only", "chillguard/identity.py", "import resources.database"),
     ("Rooms import downwards only", "resources/home/state.py", "import assets.checks"),
     ("Rooms import downwards only", "assets/crawl.py", "from pipelines import profile"),
     ("Assets never touch a service client", "assets/crawl.py", "import httpx"),

@@ -13,8 +13,9 @@ from resources.crawlers.store import Position, PostStore
 from resources.home.publishing import Publishing
 from resources.home.releases import Releases
 from resources.home.review import Review
-from resources.home.state import State, write_parquet
+from resources.home.state import State
 from resources.home.tables import Tables
+from resources.home.whole import write_parquet
 from resources.models.ledger import Ledger
 from resources.offline.models import HashedEmbedder
 from resources.takedown import Takedown
