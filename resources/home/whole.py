@@ -2,7 +2,7 @@
 
 What is written goes to a draft beside its place: a hidden name that no other writer shares. The
 draft is put on the disk, then moved into place in one step. A reader sees the old content or the
-new. A draft that a kill leaves behind is never read, and swept by the next that is written beside it.
+new. A draft that a kill leaves behind is never read; the next that is written beside it sweeps it.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -89,21 +90,11 @@ def _sweep(folder: Path) -> None:
     """
     for draft in folder.glob(".*"):
         process = _DRAFT.fullmatch(draft.name)
-        if process and not _is_alive(int(process[1])) and _idle_s(draft) > _SWEPT_AFTER_S:
+        if process and not psutil.pid_exists(int(process[1])) and _idle_s(draft) > _SWEPT_AFTER_S:
             if draft.is_dir():
                 shutil.rmtree(draft, ignore_errors=True)
             else:
                 draft.unlink(missing_ok=True)
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def _idle_s(draft: Path) -> float:
