@@ -172,6 +172,8 @@ def _fault(row: Row, config: CleaningConfig) -> tuple[str | None, str | None]:
         return "too_short", f"{size} characters"
     if size > config.max_chars:
         return "too_long", f"{size} characters"
+    if kinds := personal_data.overlooked(row["text"]):
+        return "personal_data", f"{' and '.join(kinds)} in a spelling that is not replaced"
     if fault := _meaningless(row["text"], config.min_distinct_chars):
         return "meaningless", fault
     return None, None

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from chillguard.text import postal_addresses
 from chillguard.text.personal_data import accounts, digits, documents, names, numbers, places
+from chillguard.text.personal_data import overlooked as look_again
 from chillguard.text.personal_data.reading import COVERED, Reading
 
 _CONTACTS = (
@@ -39,6 +40,11 @@ def replace(text: str) -> str:
         if text == before:
             break
     return text
+
+
+def overlooked(text: str) -> list[str]:
+    """Kinds of personal data that other eyes than those of `replace` still see in a text."""
+    return look_again.kinds(text, PLACEHOLDERS)
 
 
 def _pass(text: str) -> str:

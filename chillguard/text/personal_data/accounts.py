@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from chillguard.text.personal_data import cues
 from chillguard.text.personal_data.reading import NUMERALS, Found, matches
 
-_OWNER = r"(?<![A-Za-z0-9_.+-])(?P<owner>[A-Za-z0-9][\w.+-]{0,63})"
+_OWNER = r"(?<![A-Za-z0-9_+-])(?<![A-Za-z0-9]\.)(?P<owner>[A-Za-z0-9][\w.+-]{0,63})"
 _MAIL = re.compile(
     rf"{_OWNER}@[\w-]{{1,63}}(?:\.[\w-]{{1,63}}){{0,5}}\.[A-Za-z][\w-]{{1,62}}", re.ASCII
 )

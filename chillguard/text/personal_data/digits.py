@@ -70,12 +70,21 @@ class Number:
     def cut_as(self, kind: str) -> bool:
         """Whether the groups are those of such numbers, or so odd that something is hidden."""
         sizes = self.national()[1]
-        return len(sizes) == 1 or sizes in GROUPS[kind] or self.hidden
+        inner = set(self.marks[len(self.marks) - len(sizes) + 1 :])
+        alike = len(inner) == 1 or kind == "landline"
+        if len(sizes) == 1 or (sizes in GROUPS[kind] and alike):
+            return True
+        return self.odd if kind in ("landline", "taiwan") else self.hidden
+
+    @functools.cached_property
+    def odd(self) -> bool:
+        """Whether there are marks between the digits that no list of numbers has."""
+        return any(_ODD.search(mark) for mark in self.marks)
 
     @functools.cached_property
     def hidden(self) -> bool:
         """Whether the marks between the digits have no other purpose than to hide them."""
-        if any(_ODD.search(mark) for mark in self.marks):
+        if self.odd:
             return True
         first, *others = self.sizes
         step = set(others[:-1]) <= {first} and others and others[-1] <= first

@@ -33,6 +33,7 @@ _DEGREES = re.compile(
 )
 # A version seldom has two parts from here up, a public address nearly always has.
 _LARGE_PART = 20
+_SHORTEST_IPV6 = 9
 # Without a word that announces them, only pairs within China are taken for coordinates.
 _CHINA = ((73.0, 136.0), (3.0, 54.0))
 _AROUND = 12
@@ -42,7 +43,7 @@ def network(plain: str) -> Iterator[Found]:
     """Public IP addresses, and addresses of network cards."""
     yield from matches(_MAC, plain, "<MAC>", lambda match: not _digits_only(match))
     yield from matches(_IPV4, plain, "<IP>", _is_public_ipv4)
-    yield from matches(_IPV6, plain, "<IP>", lambda match: _is_public(match.group()))
+    yield from matches(_IPV6, plain, "<IP>", _is_public_ipv6)
 
 
 def coordinates(plain: str) -> Iterator[Found]:
@@ -62,6 +63,11 @@ def _is_public_ipv4(match: re.Match[str]) -> bool:
     if not _is_public(address) or address in cues.words()["public_servers"]:
         return False
     return sum(part >= _LARGE_PART for part in parts) > 1 or bool(_cue("network_cues", match))
+
+
+def _is_public_ipv6(match: re.Match[str]) -> bool:
+    """Written at some length: two colons stand in a time that is mistyped."""
+    return len(match.group()) >= _SHORTEST_IPV6 and _is_public(match.group())
 
 
 def _is_public(address: str) -> bool:
