@@ -27,7 +27,7 @@ _TRIPLE = rf"{_DIGIT}{{1,3}}-{_DIGIT}{{1,2}}-{_DIGIT}{{3,4}}(?!{_DIGIT})"
 _LAST = rf" ?(?:{_TRIPLE}|{_DIGIT}{{3,4}}(?!{_DIGIT}))"
 _STREET = "大道|路|街|巷|弄|道|胡同|村|庄|镇|乡|城|里|坊|湾|广场"
 _STREET += "|园|苑|小区|社区|公寓|大厦|府|宿舍|大院|庭|公馆|雅居"
-_SECTION = r"(?:[一二三四五六七八九\d]段)?"
+_SECTION = r"(?:[一二三四五六七八九\d][段期区])?"
 _PLACE = re.compile(
     rf"(?P<street>{_STREET}){_SECTION}(?P<units>(?:{_UNIT}){{1,6}}|[ ]?{_TRIPLE})(?P<last>{_LAST})?"
 )
