@@ -14,6 +14,7 @@ from chillguard import plots
 from chillguard.labeling import report
 from chillguard.lineage.plan import StagePlan
 from chillguard.release import card
+from chillguard.tables.reasons import Reason
 from chillguard.text import personal_data
 from resources.models.progress import Usage
 
@@ -101,7 +102,7 @@ def door(table: pa.Table) -> dict[str, Any]:
     replaced = Counter(
         f"{row[source]} | {mark}" for row in rows for mark in personal_data.replaced([row["text"]])
     )
-    screened = Counter(row[source] for row in rows if row["drop_reason"] == "screened")
+    screened = Counter(row[source] for row in rows if row["drop_reason"] == Reason.SCREENED)
     return {
         "personal_data_replaced": _table(replaced, "source | kind", columns=2),
         "screened_by_source": _table(screened, "source"),

@@ -58,8 +58,8 @@ def test_a_preview_shows_five_rows_and_never_the_text(prompt):
     table = lineage.SYNTHESIZED_PROMPTS.build(prompt(text) for text in texts)
     shown = metadata.preview(table)["preview"].value
     head, rule, *rows = shown.split("\n")
-    assert head == "prompt_id | label | micro_category | origin | method | text"
-    assert rule.count("---") == 6
+    assert head == "prompt_id | label | micro_category | origin | method | text | response"
+    assert rule.count("---") == 7
     assert len(rows) == 5
     assert "不应当被任何人看见" not in shown
     assert all("… (15 chars)" in row for row in rows)
@@ -68,7 +68,7 @@ def test_a_preview_shows_five_rows_and_never_the_text(prompt):
 def test_a_preview_survives_rows_without_text(prompt):
     row = prompt(None, drop_reason="quarantined")
     table = lineage.SYNTHESIZED_PROMPTS.build([row])
-    assert "… (0 chars)" in metadata.preview(table)["preview"].value
+    assert metadata.preview(table)["preview"].value.endswith("rag | rag | None | None")
 
 
 @pytest.mark.parametrize(
