@@ -19,6 +19,7 @@ from chillguard.rewriting import jobs, transforms
 from chillguard.rewriting.jobs import Job
 from chillguard.rewriting.methods import Method, methods
 from chillguard.rows import guards, intake
+from chillguard.tables.reasons import KEPT, Reason, dropped
 from prompts import fingerprint, named, render
 
 TEMPLATE = "rewriting/rewrite"
@@ -175,7 +176,8 @@ def _made(
     for number, (source, method) in enumerate(job.asked, 1):
         row = _row(source, method, texts.get(number), outcome)
         languages = ("zh",) if source["lang"] == "zh" else ("zh", "en")
-        yield row | guards.check(row, guard, languages, categories, source["text"])
+        fault = guards.check(row, guard, languages, categories, source["text"])
+        yield {**row, **fault} if fault else row
 
 
 def _row(
@@ -184,13 +186,13 @@ def _row(
     text: str | None,
     outcome: call.Outcome[numbered.Prompts] | None,
 ) -> Row:
-    drop: Row = {}
+    drop = KEPT
     if outcome and outcome.value is None:
-        drop = {"drop_reason": "quarantined", "drop_evidence": outcome.reason}
+        drop = dropped(Reason.QUARANTINED, outcome.reason)
     elif text is None:
-        drop = {"drop_reason": "no_rewrite", "drop_evidence": f"no prompt by {method.id}"}
+        drop = dropped(Reason.NO_REWRITE, f"no prompt by {method.id}")
     elif text == source["text"]:
-        drop = {"drop_reason": "unchanged", "drop_evidence": f"method {method.id} changed nothing"}
+        drop = dropped(Reason.UNCHANGED, f"method {method.id} changed nothing")
     return intake.prompt(
         "rewrite",
         method.id,
