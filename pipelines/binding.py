@@ -25,8 +25,9 @@ from resources.home.tables import Tables, TablesIOManager
 from resources.inputs.files import SourceFiles, YamlFile
 from resources.models.budget import Cap, Price
 from resources.models.ledger import Ledger
-from resources.models.llm import LanguageModels, ModelRole
+from resources.models.llm import LanguageModels
 from resources.models.model_server import ModelServer
+from resources.models.roles import ModelRole
 from resources.notifier import Notifier
 from resources.takedown import Takedown
 from resources.training.jobs import Training

@@ -1,7 +1,7 @@
 """The audit of Test by people: which rows they get, what they decided, how right the labels are.
 
-The guideline for annotators is `docs/annotation.md`. Sheets show no label of ours, so that nobody
-is led by it. Where files lie is the business of `resources.home.audit`.
+The guideline for annotators is `docs/how-to/annotation-guideline.md`. Sheets show no label of
+ours, so that nobody is led by it. Where files lie is the business of `resources.home.audit`.
 """
 
 import csv
@@ -197,6 +197,6 @@ def _category(row: Row, name: str, line: int, codes: Collection[str]) -> str | N
     if value and value not in codes:
         raise AuditError(
             f"audit sheet, line {line}, column {name!r}: {value[:16]!r} is no code of the "
-            "taxonomy; the codes are in docs/annotation.md"
+            "taxonomy; the codes are in docs/how-to/annotation-guideline.md"
         )
     return value or None

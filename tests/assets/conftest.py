@@ -19,7 +19,8 @@ from resources.home.state import State
 from resources.home.tables import Tables
 from resources.inputs.files import SourceFiles, YamlFile
 from resources.models.ledger import Ledger
-from resources.models.llm import LanguageModels, ModelRole
+from resources.models.llm import LanguageModels
+from resources.models.roles import ModelRole
 from resources.translation import PhrasebookTranslator
 from resources.vectors.edge_store import EdgeStore
 from resources.vectors.hashed import HashedEmbedder
