@@ -75,7 +75,7 @@ def test_a_file_without_rows_and_one_that_is_not_there_are_told(read, tmp_path):
 class Counting:
     """A tokenizer of which a character is a token."""
 
-    def apply_chat_template(self, talks, return_dict):
+    def apply_chat_template(self, talks, **_):
         return {"input_ids": [[0] * sum(len(t["content"]) for t in talk) for talk in talks]}
 
 
