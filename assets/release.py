@@ -6,7 +6,6 @@ import dagster as dg
 import pyarrow as pa
 
 from assets.metadata import images, outputs, paths, rejected, result, results
-from assets.plan import PLAN
 from chillguard import taxonomy
 from chillguard.cleaning import earlier
 from chillguard.release import audit, card, changes, decontamination, sides
@@ -38,7 +37,6 @@ _REJECTS = dg.AssetKey(["rejected_rows", "benchmark_prompts"])
     outs=outputs(
         {_BENCHMARKS: "prompt of an evaluation set", _REJECTS: "input row that cannot be used"}
     ),
-    deps=[PLAN],
     can_subset=True,
 )
 def benchmark_prompts(
