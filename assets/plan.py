@@ -85,8 +85,7 @@ def refresh_plan(jurors: list[str]) -> dg.AssetsDefinition:
             nearest=functools.partial(retrieval.nearest, tell=context.log.info),
             translate=translator.local(context.log.info),
         )
-        planner = Planner(llm)
-        metadata = plan_metadata(planner.stages(plan.dry_run(inputs, settings, planner.ask_for)))
+        metadata = plan_metadata(Planner(llm).plan(inputs, settings))
         context.log.info(f"refresh plan\n{metadata['plan'].value}")
         return dg.MaterializeResult(metadata=metadata, data_version=_VERSION)
 

@@ -1,6 +1,6 @@
 """The release (paper section 3.3): benchmarks to keep out, Train, Test and the dataset card."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import dagster as dg
 import pyarrow as pa
@@ -77,6 +77,13 @@ def split_sets(
     yield from results(context, tables)
 
 
+def _audited(
+    sheet: AuditSheet, codes: Collection[str], test: pa.Table
+) -> tuple[audit.Report | None, list[records.Reject]]:
+    rejects: list[records.Reject] = []
+    return audit.report(audit.decisions(sheet.rows(), codes, rejects), test), rejects
+
+
 def dataset_card(lineage: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
     """The asset `dataset_card`; `lineage` are the tables that its funnel adds up."""
     names = {"__".join(key.path): key for key in lineage}
@@ -100,9 +107,7 @@ def dataset_card(lineage: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
         tables = {key.to_user_string(): loaded[name] for name, key in names.items()}
         parts = sides.Parts(tables["train_set"], tables["test_set"], tables["release_drops"])
         known, both = taxonomy.from_rows(categories), sides.both(parts)
-        rejects: list[records.Reject] = []
-        decided = audit.decisions(audit_sheet.rows(), known.codes, rejects)
-        audited = audit.report(decided, parts.test)
+        audited, rejects = _audited(audit_sheet, known.codes, parts.test)
         version = sides.version(parts.train, parts.test)
         previous = releases.before(version)
         changed = changes.difference(both, releases.rows(previous))
@@ -116,7 +121,8 @@ def dataset_card(lineage: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
         state.append_splits(sides.new_families(parts, state.splits()), version)
         parquet = {"train": parts.train, "test": parts.test}
         folder = releases.write(version, parquet, card.sealed(changed), files)
-        told = {**images(files), **paths(folder, (*_SIDES, *files)), **rejected(rejects)}
-        return result(rows, **told)
+        return result(
+            rows, **images(files), **paths(folder, (*_SIDES, *files)), **rejected(rejects)
+        )
 
     return dataset_card

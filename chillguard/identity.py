@@ -1,4 +1,4 @@
-"""Identity and stable draws (docs/architecture.md): who a row is, and who gets drawn.
+"""Identity and stable draws (docs/explanation/identity.md): who a row is, and who gets drawn.
 
 Ids are 128-bit hex digests of what a row was at birth. They are assigned once and never
 recomputed, whatever happens to the text later. What a stage makes of them is its own.

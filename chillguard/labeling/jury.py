@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
-from chillguard.calls import call, probabilities
+from chillguard.calls import call, probabilities, roles
 from chillguard.labeling.review import Reviewed
 from chillguard.tables import lineage
 from chillguard.taxonomy import Taxonomy
@@ -197,7 +197,7 @@ def decide(
         rulings[key] = Ruling(rulings[key].votes, label, category, "review")
     open_rows = [row for row in prompts if rulings[row["prompt_id"]].label is None]
     requests = vote_requests(open_rows, taxonomy, config)
-    for outcome in ask("tie_breaker", requests, parse_vote, len(open_rows)):
+    for outcome in ask(roles.TIE_BREAKER, requests, parse_vote, len(open_rows)):
         rulings[outcome.row_id] = _tie_broken(rulings[outcome.row_id], outcome)
     return rulings
 
@@ -209,7 +209,7 @@ def categorize(
     sampling = config.sampling.model_copy(update={"top_logprobs": 0})
     requests = _requests(CATEGORIZE, prompts, taxonomy, sampling, taxonomy.codes)
     parse = functools.partial(parse_category, codes=taxonomy.codes)
-    return ask("categorizer", requests, parse, len(prompts))
+    return ask(roles.CATEGORIZER, requests, parse, len(prompts))
 
 
 def parse_category(answer: call.Answer, codes: Sequence[str]) -> str:

@@ -14,7 +14,6 @@ from chillguard.calls import call
 T = TypeVar("T")
 AskFor = Callable[[str], call.Ask]
 Line = tuple[str, str]
-UNASKED = "not asked yet"
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ class Watch:
         """Count an outcome of a line."""
         waiting = self.at(*line)
         waiting.asked += 1
-        if outcome.reason == UNASKED:
+        if outcome.reason == call.UNASKED:
             waiting.rows.add(outcome.row_id)
             if outcome.call_key not in self._taken:
                 self._taken.add(outcome.call_key)

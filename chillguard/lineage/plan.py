@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from chillguard import annotation, embedding, keywords, translation
-from chillguard.calls import call
+from chillguard.calls import call, roles
 from chillguard.cleaning import earlier, survivors
 from chillguard.labeling import anchors, jury, review
 from chillguard.lineage import bounds
@@ -125,10 +125,10 @@ def _jury(
     prompts = jury.to_judge(clean, settings.labeling)
     tables = []
     for juror in inputs.jurors:
-        ask = watch.ask_for(f"jury_votes/{juror}")
+        ask = watch.ask_for(roles.votes_of(juror))
         tables.append(jury.cast(juror, prompts, inputs.taxonomy, settings.labeling, ask))
     votes = jury.by_prompt(tables)
-    unasked = _waiting_rows(watch, "jury_votes/{}", inputs.jurors)
+    unasked = _without_votes(watch, _judging(inputs))
     labeled = jury.to_label(clean, settings.labeling)
     settled = [row for row in labeled if row["prompt_id"] not in unasked]
     ask = watch.ask_for("labeled_prompts")
@@ -141,9 +141,13 @@ def _equal(table: pa.Table, last: pa.Table | None) -> bool:
     return bool(table.equals(last.cast(table.schema)))
 
 
-def _waiting_rows(watch: bounds.Watch, asset: str, jurors: Iterable[str]) -> set[str]:
-    """Rows that lack a vote; `asset` with a place for the juror."""
-    return {row for juror in jurors for row in watch.at(asset.format(juror), juror).rows}
+def _judging(inputs: Inputs) -> list[bounds.Line]:
+    return [(roles.votes_of(juror), juror) for juror in inputs.jurors]
+
+
+def _without_votes(watch: bounds.Watch, lines: Iterable[bounds.Line]) -> set[str]:
+    """Rows that lack a vote in any of these lines."""
+    return {row for line in lines for row in watch.at(*line).rows}
 
 
 def _bounded(inputs: Inputs, settings: Settings, watch: bounds.Watch, made: _Made) -> bounds.Bounds:
@@ -153,7 +157,7 @@ def _bounded(inputs: Inputs, settings: Settings, watch: bounds.Watch, made: _Mad
     from_rewriting = _rewrites_to_come(inputs, settings, watch, made, found)
     to_come = from_posts + from_rewriting
     if inputs.translate is None:
-        line = ("candidate_prompts", "translator")
+        line = ("candidate_prompts", roles.TRANSLATOR)
         found.more(line, to_come * _PARTS, f"{to_come:,} prompts may come, in any language")
     to_come += _unasked(made.candidates)
     _votes_to_come(inputs, watch, made, found, to_come)
@@ -164,10 +168,10 @@ def _posts_to_come(
     inputs: Inputs, settings: Settings, watch: bounds.Watch, made: _Made, found: bounds.Bounds
 ) -> int:
     """How many prompts may still be made from posts."""
-    config, line = settings.synthesis, ("synthesized_prompts", "synthesizer")
-    growing = len(watch.at("expanded_keywords", "expander").rows)
+    config, line = settings.synthesis, ("synthesized_prompts", roles.SYNTHESIZER)
+    growing = len(watch.at("expanded_keywords", roles.EXPANDER).rows)
     why = f"each of {growing:,} answers may be followed by {settings.keywords.rounds - 1} rounds"
-    found.more(("expanded_keywords", "expander"), growing * (settings.keywords.rounds - 1), why)
+    found.more(("expanded_keywords", roles.EXPANDER), growing * (settings.keywords.rounds - 1), why)
     open_for = [
         inputs.new_posts,
         f"{growing:,} answers with keywords are to come" if growing else "",
@@ -187,9 +191,9 @@ def _rewrites_to_come(
 ) -> int:
     """How many rewrites may still be made."""
     config, asset = settings.rewriting, "annotated_prompts"
-    without_votes = _waiting_rows(watch, asset, inputs.jurors)
+    without_votes = _without_votes(watch, [(asset, juror) for juror in inputs.jurors])
     without = _rulings_to_come(watch, asset, without_votes, found)
-    line, each = ("rewritten_prompts", "rewriter"), config.rewrites_per_prompt
+    line, each = ("rewritten_prompts", roles.REWRITER), config.rewrites_per_prompt
     why = f"{len(without):,} real prompts have no label or category yet"
     if without and config.call_per == "texts":
         # A prompt more moves the groups of others.
@@ -204,7 +208,7 @@ def _rulings_to_come(
     watch: bounds.Watch, asset: str, without_votes: set[str], found: bounds.Bounds, to_come: int = 0
 ) -> set[str]:
     """Bounds of tie-breaker and categorizer; returns the rows that wait for a ruling."""
-    breaker, categorizer = (asset, "tie_breaker"), (asset, "categorizer")
+    breaker, categorizer = (asset, roles.TIE_BREAKER), (asset, roles.CATEGORIZER)
     without = set(without_votes)
     for line in (breaker, categorizer):
         waiting = watch.at(*line).rows
@@ -230,13 +234,12 @@ def _votes_to_come(
         if not to_come or row["origin"] == "real" or row["prompt_id"] in inputs.released
     }
     why = f"{to_come:,} prompts may come, and stand for others that look alike"
-    for juror in inputs.jurors:
-        line = (f"jury_votes/{juror}", juror)
+    for line in _judging(inputs):
         found.only(line, firm, why)
         found.more(line, to_come, why)
-    for role in ("tie_breaker", "categorizer"):
+    for role in (roles.TIE_BREAKER, roles.CATEGORIZER):
         found.only(("labeled_prompts", role), firm, why)
-    without_votes = _waiting_rows(watch, "jury_votes/{}", inputs.jurors)
+    without_votes = _without_votes(watch, _judging(inputs))
     _rulings_to_come(watch, "labeled_prompts", without_votes, found, to_come)
 
 
@@ -256,7 +259,7 @@ def _anchors(
 
 def _unasked(table: pa.Table) -> int:
     rows = table.select(["drop_reason", "drop_evidence"]).to_pylist()
-    return sum(row["drop_evidence"] == bounds.UNASKED for row in rows)
+    return sum(row["drop_evidence"] == call.UNASKED for row in rows)
 
 
 # Sentences that a prompt is translated in, at most as a rule.

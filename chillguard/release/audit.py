@@ -1,7 +1,7 @@
 """The audit of Test by people: which rows they get, what they decided, how right the labels are.
 
-The guideline for annotators is `docs/annotation.md`. Sheets show no label of ours, so that nobody
-is led by it. Where files lie is the business of `resources.home.audit`.
+The guideline for annotators is `docs/how-to/annotation-guideline.md`. Sheets show no label of
+ours, so that nobody is led by it. Where files lie is the business of `resources.home.audit`.
 """
 
 import csv

@@ -13,7 +13,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from chillguard import identity
-from chillguard.calls import call, refusals
+from chillguard.calls import call, refusals, roles
 from chillguard.cleaning import survivors
 from chillguard.labeling import jury
 from chillguard.release import decontamination
@@ -106,7 +106,7 @@ def generate(
         for seed in wanted
         for candidate in range(config.per_seed)
     }
-    outcomes = ask("generator", requests(wanted, config), parse, len(by_name))
+    outcomes = ask(roles.GENERATOR, requests(wanted, config), parse, len(by_name))
     return [_row(*by_name[one.row_id], one, categories, guard) for one in outcomes]
 
 

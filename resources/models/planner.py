@@ -11,9 +11,12 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from chillguard.calls import call, refusals
-from chillguard.lineage.bounds import UNASKED, Foreseen
+from chillguard.lineage import plan
+from chillguard.lineage.bounds import Foreseen
+from chillguard.settings import Settings
 from resources.models.ledger import Quarantined
-from resources.models.llm import LanguageModels, ModelRole
+from resources.models.llm import LanguageModels
+from resources.models.roles import ModelRole
 from resources.models.stream import PROBES, SALVAGE
 
 T = TypeVar("T")
@@ -60,6 +63,10 @@ class Planner:
     def __init__(self, models: LanguageModels) -> None:
         self._models = models
         self._tallies: dict[tuple[str, str], _Tally] = defaultdict(_Tally)
+
+    def plan(self, inputs: plan.Inputs, settings: Settings) -> list[StagePlan]:
+        """The lines of a plan, found by a dry run over the lineage."""
+        return self.stages(plan.dry_run(inputs, settings, self.ask_for))
 
     def ask_for(self, asset: str) -> "_Counting":
         """An `ask` that counts for one asset."""
@@ -186,4 +193,4 @@ class _Attempts:
         self.tally.characters += sum(len(m["content"]) for m in self.request.messages)
         self.tally.max_tokens = self.request.sampling.max_tokens
         self.tally.binds |= self.request.answer_schema is not None
-        return call.Outcome(self.request.row_id, key, None, UNASKED)
+        return call.Outcome(self.request.row_id, key, None, call.UNASKED)

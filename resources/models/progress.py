@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from chillguard.rate import Rate
+
 _TELL_EVERY_S = 5.0
 
 
@@ -62,11 +64,10 @@ class Pace:
         now = time.monotonic()
         if now - self._told_at > _TELL_EVERY_S or self._done == self._total:
             self._told_at = now
-            elapsed = max(1e-9, now - self._began_at)
-            eta_s = (self._total - self._done) * elapsed / self._done
+            rate = Rate(self._done, now - self._began_at)
             self._tell(
                 f"{self._asset}: {self._done:,} of {self._total:,} {self._what}, "
-                f"{self._done / elapsed:,.0f}/s, ETA {eta_s:,.0f} s"
+                f"{rate.per_s:,.0f}/s, ETA {rate.eta_s(self._total - self._done) or 0:,.0f} s"
             )
 
 
@@ -117,15 +118,16 @@ class Progress:
 
     def _line(self) -> str:
         self._told_at = time.monotonic()
-        elapsed = max(1e-9, self._told_at - self._began_at)
+        rate = Rate(self._done, self._told_at - self._began_at)
         paid = self.usage.paid - self._before.paid
         share = f" of {self._total:,}" if self._total is not None else ""
         parts = [
             f"{self._asset}: {self._role}: {self._done:,}{share} done, {paid:,} calls paid",
-            f"{self._done / elapsed:,.0f}/s",
+            f"{rate.per_s:,.0f}/s",
         ]
-        if self._total and 0 < self._done < self._total:
-            parts.append(f"ETA {(self._total - self._done) * elapsed / self._done:,.0f} s")
+        left = (self._total or 0) - self._done
+        if left > 0 and (eta_s := rate.eta_s(left)) is not None:
+            parts.append(f"ETA {eta_s:,.0f} s")
         if paid:
             parts.append(f"{self.usage.tokens - self._before.tokens:,} tokens, {self._money(paid)}")
         if self.usage.errors:

@@ -21,6 +21,7 @@ from typing import Any
 
 from dagster_pipes import open_dagster_pipes
 
+from chillguard.rate import Rate
 from resources import processes
 
 _TELL_EVERY_S = 5.0
@@ -63,9 +64,8 @@ def _words(report: dict[str, Any], seconds: float, steps: float) -> str:
     parts = [f"step {step:,} of {total:,}"]
     parts += [f"{name} {_short(value)}" for name, value in report.items() if name not in _OURS]
     if steps > 0 and seconds > 0:
-        parts.append(
-            f"{steps / seconds:,.2f} steps/s, ETA {(total - step) * seconds / steps:,.0f} s"
-        )
+        rate = Rate(steps, seconds)
+        parts.append(f"{rate.per_s:,.2f} steps/s, ETA {rate.eta_s(total - step) or 0:,.0f} s")
     return ", ".join(parts)
 
 

@@ -2,7 +2,7 @@
 
 One process opens the folder at a time. Search is exact by default: at the paper's scale, all
 queries are answered by going through all points sooner than an index is built (see
-docs/benchmarks.md).
+docs/explanation/benchmarks.md).
 """
 
 import binascii

@@ -3,7 +3,7 @@ import pytest
 from chillguard import annotation, keywords, settings
 from chillguard.calls import call
 from chillguard.labeling import anchors
-from chillguard.lineage import bounds, plan
+from chillguard.lineage import plan
 from chillguard.rewriting import rewrites
 from chillguard.tables import lineage
 from resources.home.collected import collected
@@ -52,7 +52,7 @@ class _Ledger:
                 text = self.known.get(role.partition("_")[0])
                 if text is None:
                     key = call.call_key(role, "main", request, request.repeat)
-                    yield call.Outcome(request.row_id, key, None, bounds.UNASKED)
+                    yield call.Outcome(request.row_id, key, None, call.UNASKED)
                     continue
                 try:
                     yield call.Outcome(request.row_id, "", parse(builders.answer(text)))

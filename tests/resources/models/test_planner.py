@@ -3,11 +3,12 @@ from dataclasses import replace
 import pytest
 
 from chillguard.calls import call
-from chillguard.lineage.bounds import UNASKED, Foreseen
+from chillguard.lineage.bounds import Foreseen
 from resources.models.budget import Price
 from resources.models.ledger import Call, Quarantined
-from resources.models.llm import LanguageModels, ModelRole
+from resources.models.llm import LanguageModels
 from resources.models.planner import Planner
+from resources.models.roles import ModelRole
 from resources.models.stream import SALVAGE
 
 
@@ -58,7 +59,7 @@ def _ask(planner, wanted):
 
 
 def test_what_is_not_in_the_ledger_is_new_and_nothing_is_asked(planner, ledger, requests):
-    assert _ask(planner, requests("ab", "cdef")) == [(None, UNASKED)] * 2
+    assert _ask(planner, requests("ab", "cdef")) == [(None, call.UNASKED)] * 2
     stage = _stage(planner, 2)
     # Each answer may have to be asked again.
     assert (stage.calls, stage.known) == ((2, 4), 0)
@@ -80,7 +81,7 @@ def test_what_is_in_the_ledger_is_known_and_read(planner, ledger, requests):
 def test_an_unreadable_answer_is_followed_to_the_attempt_after_it(planner, ledger, requests):
     [request] = requests("a")
     _answered(ledger, request, "hm")
-    assert _ask(planner, [request]) == [(None, UNASKED)]
+    assert _ask(planner, [request]) == [(None, call.UNASKED)]
     _salvaged(ledger, request, "yes")
     assert _ask(planner, [request]) == [("yes", None)]
 
@@ -124,5 +125,5 @@ def test_a_redriven_request_has_all_its_attempts_again(planner, ledger, requests
     ledger.redrive()
     _answered(ledger, request, "hm")
     _salvaged(ledger, request, "hm")
-    assert _ask(planner, [request]) == [(None, UNASKED)]
+    assert _ask(planner, [request]) == [(None, call.UNASKED)]
     assert _stage(planner, 1).calls == (1, 4)
