@@ -1,6 +1,7 @@
 """The release (paper section 3.3): benchmarks to keep out, Train, Test and the dataset card."""
 
 from collections.abc import Collection, Iterator, Sequence
+from typing import Any
 
 import dagster as dg
 import pyarrow as pa
@@ -79,9 +80,11 @@ def split_sets(
 
 def _audited(
     sheet: AuditSheet, codes: Collection[str], test: pa.Table
-) -> tuple[audit.Report | None, list[records.Reject]]:
+) -> tuple[audit.Report | None, dict[str, Any]]:
+    """What people found, and metadata of the rows of their sheet that cannot be used."""
     rejects: list[records.Reject] = []
-    return audit.report(audit.decisions(sheet.rows(), codes, rejects), test), rejects
+    report = audit.report(audit.decisions(sheet.rows(), codes, rejects), test)
+    return report, rejected(rejects)
 
 
 def dataset_card(lineage: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
@@ -107,7 +110,7 @@ def dataset_card(lineage: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
         tables = {key.to_user_string(): loaded[name] for name, key in names.items()}
         parts = sides.Parts(tables["train_set"], tables["test_set"], tables["release_drops"])
         known, both = taxonomy.from_rows(categories), sides.both(parts)
-        audited, rejects = _audited(audit_sheet, known.codes, parts.test)
+        audited, left_out = _audited(audit_sheet, known.codes, parts.test)
         version = sides.version(parts.train, parts.test)
         previous = releases.before(version)
         changed = changes.difference(both, releases.rows(previous))
@@ -121,8 +124,6 @@ def dataset_card(lineage: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
         state.append_splits(sides.new_families(parts, state.splits()), version)
         parquet = {"train": parts.train, "test": parts.test}
         folder = releases.write(version, parquet, card.sealed(changed), files)
-        return result(
-            rows, **images(files), **paths(folder, (*_SIDES, *files)), **rejected(rejects)
-        )
+        return result(rows, **images(files), **paths(folder, (*_SIDES, *files)), **left_out)
 
     return dataset_card
