@@ -108,7 +108,7 @@ def _read(
     request: call.ChatRequest, key: str, answer: call.Answer | None, parse: call.Parser[T]
 ) -> call.Outcome[T]:
     try:
-        value = parse(answer) if answer else None
+        value = call.read(parse, answer) if answer else None
     except call.Unreadable as error:
         reason = None if error.fallback is not None else str(error)
         return call.Outcome(request.row_id, key, error.fallback, reason)
