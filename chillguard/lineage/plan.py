@@ -122,17 +122,16 @@ def _jury(
     prompts = jury.to_judge(clean, settings.labeling)
     tables = []
     for juror in inputs.jurors:
-        requests = jury.vote_requests(prompts, inputs.taxonomy, settings.labeling)
-        outcomes = ask_for(roles.votes_of(juror))(juror, requests, jury.parse_vote)
-        tables.append(jury.vote_rows(outcomes, juror, juror))
-    cast = jury.by_prompt(tables)
+        ask = ask_for(roles.votes_of(juror))
+        tables.append(jury.cast(juror, prompts, inputs.taxonomy, settings.labeling, ask))
+    votes = jury.by_prompt(tables)
     unasked = {
         row["prompt_id"] for t in tables for row in t.to_pylist() if row["reason"] == call.UNASKED
     }
     labeled = jury.to_label(clean, settings.labeling)
     settled = [row for row in labeled if row["prompt_id"] not in unasked]
     ask = ask_for("labeled_prompts")
-    jury.rule(settled, cast, inputs.taxonomy, settings.labeling, ask, reviewed)
+    jury.rule(settled, votes, inputs.taxonomy, settings.labeling, ask, reviewed)
     return not unasked
 
 

@@ -43,8 +43,8 @@ class Wire:
     """The way to one endpoint: connections of aiohttp, without an HTTP client around them.
 
     httpx over the same connections took 0.8 ms of CPU a call where this takes 0.5
-    (`docs/benchmarks.md`). Url `offline` is the stand-in engine, in process, on the same bytes.
-    Used in one event loop.
+    (`docs/explanation/benchmarks.md`). Url `offline` is the stand-in engine, in process, on the
+    same bytes. Used in one event loop.
     """
 
     def __init__(

@@ -114,10 +114,10 @@ class Till:
             self._fingerprints |= new
 
     def _pay(self, item: Item, prompt: int, completion: int) -> None:
-        cost = self.price.cost(prompt, completion) if self.price else 0.0
+        cost = self.price.cost(prompt, completion) if self.price else None
         self.account.progress.usage.paid_for(prompt, completion, cost)
         key = self._owned.pop() if item.request is PROBE and self._owned else item.key
-        self.budget.settle(key, prompt, completion, cost)
+        self.budget.settle(key, prompt, completion, cost or 0.0)
 
     def _call(self, answered: Answered) -> Call:
         reply, model = answered.reply, self.model
