@@ -128,7 +128,9 @@ class Stream(Generic[T]):
             self._progress.note_once(f"a parser is to be mended: {error} at {one.request.template}")
         one.fallback = error.fallback or one.fallback
         drives = one.quarantined.drives if one.quarantined else 0
-        if len(one.keys) <= self._model.salvage + drives * (1 + self._model.salvage):
+        # A filter says the same again.
+        more = 0 if answer.finish_reason == "content_filter" else self._model.salvage
+        if len(one.keys) <= more + drives * (1 + self._model.salvage):
             one.request = replace(one.request, sampling=one.request.sampling.varied())
             one.keys.append(self._key(one, len(one.keys)))
             yield from self._salvage(one)
