@@ -147,6 +147,11 @@ def spent(usage: Usage | None) -> dict[str, Any]:
         "completion_tokens": usage.completion_tokens,
         "cost": "unpriced" if usage.paid and usage.unpriced == usage.paid else usage.cost,
     }
+    seldom = {
+        "calls_with_estimated_tokens": usage.tokens_estimated,
+        "thinking_characters": usage.thinking,
+    }
+    found |= {name: count for name, count in seldom.items() if count}
     tables = {
         "quarantined_by_reason": usage.reasons,
         "refusals_by_model": +usage.refusals,

@@ -71,7 +71,7 @@ def resources(profile: Profile, home: Path, jurors: list[str]) -> dict[str, Any]
         "takedown": Takedown(ledger=ledger, crawl_store=crawl_store, **kept),
         "translator": _translator(profile.translator),
         **_training(profile.training, home, releases),
-        "llm": _models(profile, roles, ledger),
+        "llm": _models(profile, roles, ledger, home),
         "notifier": Notifier(webhook=_webhook(profile)),
         "provenance": Provenance(
             profile=profile.name,
@@ -133,10 +133,13 @@ def _corpus(profile: Profile) -> Corpus:
     )
 
 
-def _models(profile: Profile, roles: dict[str, parts.Role], ledger: Ledger) -> LanguageModels:
+def _models(
+    profile: Profile, roles: dict[str, parts.Role], ledger: Ledger, home: Path
+) -> LanguageModels:
     return LanguageModels(
         roles=[_role(name, role) for name, role in roles.items()],
         ledger=ledger,
+        home=str(home),
         prices={model: Price(**price) for model, price in profile.price_list().items()},
         budgets={key: Cap(**cap.model_dump()) for key, cap in profile.budgets.items()},
         servers=[

@@ -105,6 +105,7 @@ def _checks(
 ) -> list[dg.AssetsDefinition]:
     found = (
         *(asset_checks.schema_check(key) for key in keys),
+        *(asset_checks.votes_check(key) for key in keys if key.path[0] == "jury_votes"),
         asset_checks.funnel_check(stages),
         *asset_checks.RELEASE_CHECKS,
         *asset_checks.generation_checks([key for asset in trained for key in asset.keys]),
