@@ -165,6 +165,10 @@ PAGES: dict[str, Callable[[], str]] = {
 }
 
 
+_FRAMEWORK = (BaseModel, dg.Config)
+_BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
+
+
 @cache
 def _definitions() -> dg.Definitions:
     return definitions.build(profile.load("paper"), ROOT / "data")
@@ -197,13 +201,20 @@ def _allowed(column: dict[str, Any]) -> str:
 
 
 def _title(model: type[BaseModel]) -> str:
+    """Its name, and its kind where its name does not tell what stands under `kind`."""
     kind = model.model_fields.get("kind")
-    default = kind.default if kind else None
-    return f"{model.__name__}, kind {default}" if isinstance(default, str) else model.__name__
+    kinds = get_args(kind.annotation) if kind else ()
+    return f"{model.__name__}, kind {kinds[0]}" if len(kinds) == 1 else model.__name__
 
 
 def _doc(model: type[BaseModel]) -> str:
-    return inspect.cleandoc(model.__doc__ or "")
+    """What its class says, and those that it has keys from."""
+    bases = [
+        base
+        for base in model.__mro__
+        if issubclass(base, BaseModel) and base.__annotations__ and base not in _FRAMEWORK
+    ]
+    return "\n\n".join(inspect.cleandoc(base.__doc__ or "") for base in bases)
 
 
 def _models_under(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
@@ -237,7 +248,7 @@ def _models_of(annotation: Any) -> Iterator[type[BaseModel]]:
 
 def _section(model: type[BaseModel]) -> str:
     rows = [
-        (f"`{name}`", _shown_type(field.annotation), _shown_default(field))
+        (f"`{name}`", _takes(field), _shown_default(field))
         for name, field in model.model_fields.items()
         if field.annotation is not Settings
     ]
@@ -273,7 +284,17 @@ def _settings_rows(config: BaseModel, path: str) -> Iterator[tuple[str, ...]]:
 
 def _setting(model: type[BaseModel], name: str, value: Any, path: str) -> tuple[str, ...]:
     field = model.model_fields[name]
-    return (f"`{path}{name}`", _shown_type(field.annotation), f"`{_plain(value)}`")
+    return (f"`{path}{name}`", _takes(field), f"`{_plain(value)}`")
+
+
+def _takes(field: FieldInfo) -> str:
+    bounds = [
+        f"{words} {getattr(bound, name)}"
+        for bound in field.metadata
+        for name, words in _BOUNDS.items()
+        if hasattr(bound, name)
+    ]
+    return ", ".join([_shown_type(field.annotation), *bounds])
 
 
 def _shown_type(annotation: Any) -> str:
@@ -287,7 +308,8 @@ def _shown_type(annotation: Any) -> str:
         return _code(str(part) for part in parts)
     if origin in (list, tuple, set, frozenset):
         inside = [part for part in parts if part is not Ellipsis]
-        return f"list of {_shown_type(inside[0])}" if inside else "list"
+        words = _shown_type(inside[0]) if inside else "anything"
+        return f"list of ({words})" if " or " in words else f"list of {words}"
     if origin is not None and parts:
         return f"mapping of {_shown_type(parts[0])} to {_shown_type(parts[-1])}"
     return _shown_name(annotation)
@@ -316,5 +338,7 @@ def _plain(value: Any) -> str:
         return ", ".join(f"{name}: {_plain(one)}" for name, one in given.items()) or "as below"
     if isinstance(value, tuple | list | frozenset):
         return "[" + ", ".join(map(_plain, value)) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_plain(one)}" for key, one in value.items()) + "}"
     words: dict[Any, str] = {None: "null", True: "true", False: "false"}
     return words[value] if value is None or isinstance(value, bool) else str(value)
