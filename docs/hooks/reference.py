@@ -16,14 +16,17 @@ import dagster as dg
 from markdown.extensions.toc import slugify
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from chillguard.settings import Settings, TrainingConfig
 from chillguard.tables import ALL, training
+from chillguard.tables.reasons import Reason, reasons
 from pipelines import definitions, profile
 
+DROP_REASONS = "reference/drop-reasons.md"
 ROOT = Path(__file__).parents[2]
 
 
@@ -32,6 +35,24 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for name, page in PAGES.items():
         files.append(File.generated(config, f"reference/{name}", content=page()))
     return files
+
+
+def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
+    """Put the vocabulary of drop reasons into its page, before what is written by hand."""
+    return markdown if page.file.src_uri != DROP_REASONS else _REASONS.sub(drop_reasons, markdown)
+
+
+def drop_reasons(_: re.Match[str]) -> str:
+    """Every drop reason with its sentence, and the reasons of each stage."""
+    by_stage: dict[str, list[str]] = {}
+    for reason, stage, _sentence in reasons():
+        by_stage.setdefault(stage, []).append(reason)
+    stages = [(f"`{stage}`", _code(names)) for stage, names in by_stage.items()]
+    told = [(f"`{reason.value}`", reason.sentence, _code(reason.stages)) for reason in Reason]
+    return (
+        f"## By reason\n\n{_markdown_table(('reason', 'means', 'given by'), told)}\n\n"
+        f"## By stage\n\n{_markdown_table(('stage', 'reasons'), stages)}"
+    )
 
 
 def profile_keys() -> str:
@@ -165,6 +186,7 @@ PAGES: dict[str, Callable[[], str]] = {
 }
 
 
+_REASONS = re.compile(r"<!-- reasons: .*? -->")
 _FRAMEWORK = (BaseModel, dg.Config)
 _BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 
