@@ -24,6 +24,7 @@ from pydantic_core import PydanticUndefined
 from chillguard.settings import Settings, TrainingConfig
 from chillguard.tables import ALL, training
 from chillguard.tables.reasons import Reason, reasons
+from chillguard.tables.table import Column
 from pipelines import definitions, profile
 
 DROP_REASONS = "reference/drop-reasons.md"
@@ -78,24 +79,27 @@ def settings_keys() -> str:
 
 
 def table_columns() -> str:
-    """Every table and its columns."""
+    """Every table and its columns, and what is true of each."""
+    heads = ("column", "type", "null, values", "meaning", "facts")
     sections = []
     for name, table in ALL.items():
         rows = [
-            (f"`{c['name']}`", f"`{c['type']}`", _allowed(c), c["description"])
-            for c in table.described()
+            (f"`{c.name}`", f"`{c.type}`", _allowed(c), c.doc, _code(_facts(c)))
+            for c in table.columns
         ]
         place = f"iteration_<n>/{name}" if name in training.TABLES else name
         sections.append(
             f"## {name}\n\nOne row per {table.row}. Key: {_code(table.key)}. Asset: `{place}`.\n\n"
-            + _markdown_table(("column", "type", "null, values", "meaning"), rows)
+            + _markdown_table(heads, rows)
         )
+    said = re.findall(r"^(\w+): (.+?)(?=^\w+:|\Z)", _doc(Column), re.M | re.S)
+    facts = [(f"`{fact}`", meaning) for fact, meaning in said if fact in _SHOWN_FACTS]
     return _page(
         "Tables and columns",
         "Every table of the lineage, as `CHILLGUARD_HOME/tables/<asset>/part-00000.parquet` holds "
         "it. A table that breaks its schema is not written. The same fact has the same column name "
         "in every table. Rows are sorted by key, and no column holds a clock time or a latency.",
-        sections,
+        ["What is true of a column:\n\n" + _markdown_table(("fact", "means"), facts), *sections],
     )
 
 
@@ -187,6 +191,7 @@ PAGES: dict[str, Callable[[], str]] = {
 
 
 _REASONS = re.compile(r"<!-- reasons: .*? -->")
+_SHOWN_FACTS = ("holds_text", "published", "trained", "personal")
 _FRAMEWORK = (BaseModel, dg.Config)
 _BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 
@@ -217,9 +222,13 @@ def _first_sentence(text: str) -> str:
     return text.strip().split("\n\n")[0]
 
 
-def _allowed(column: dict[str, Any]) -> str:
-    values = [_code(column["values"])] if column["values"] else []
-    return ", ".join([*(["null"] if column["nullable"] else []), *values])
+def _allowed(column: Column) -> str:
+    values = [_code(column.values)] if column.values else []
+    return ", ".join([*(["null"] if column.nullable else []), *values])
+
+
+def _facts(column: Column) -> list[str]:
+    return [fact for fact in _SHOWN_FACTS if getattr(column, fact)]
 
 
 def _title(model: type[BaseModel]) -> str:
@@ -229,8 +238,10 @@ def _title(model: type[BaseModel]) -> str:
     return f"{model.__name__}, kind {kinds[0]}" if len(kinds) == 1 else model.__name__
 
 
-def _doc(model: type[BaseModel]) -> str:
+def _doc(model: type) -> str:
     """What its class says, and those that it has keys from."""
+    if not issubclass(model, BaseModel):
+        return inspect.cleandoc(model.__doc__ or "")
     bases = [
         base
         for base in model.__mro__
