@@ -66,7 +66,7 @@ def _content(record: Mapping[str, Any], admitted: intake.Admitted, finder: keywo
     row: Row = {name: record.get(name) for name in ("url", "posted_at", "lang", "keyword_id")}
     row["text"] = admitted.text
     if admitted.text is not None:
-        row["lang"] = row["lang"] or language.detect(admitted.text)
+        row["lang"] = language.declared(row["lang"]) or language.detect(admitted.text)
         row["keyword_id"] = row["keyword_id"] or finder.first(admitted.text)
     return row
 
