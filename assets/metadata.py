@@ -1,7 +1,6 @@
 """What a person sees of a materialised table: counts, drops, pictures, masked previews, usage."""
 
 import base64
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
-from chillguard import plots
+from chillguard import identity, plots
 from chillguard.labeling import report
 from chillguard.lineage.plan import StagePlan
 from chillguard.release import card
@@ -55,10 +54,7 @@ def results(
 
 def data_version(table: pa.Table) -> dg.DataVersion:
     """Digest of the rows: equal content, equal version."""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as stream:
-        stream.write_table(table.combine_chunks())
-    return dg.DataVersion(hashlib.sha256(sink.getvalue()).hexdigest())
+    return dg.DataVersion(identity.table_digest(table))
 
 
 def paths(folder: Path, names: Iterable[str]) -> dict[str, Any]:

@@ -25,16 +25,17 @@ from resources.home.tables import Tables, TablesIOManager
 from resources.inputs.files import SourceFiles, YamlFile
 from resources.models.budget import Cap, Price
 from resources.models.ledger import Ledger
-from resources.models.llm import LanguageModels, ModelRole
+from resources.models.llm import LanguageModels
 from resources.models.model_server import ModelServer
+from resources.models.roles import ModelRole
 from resources.notifier import Notifier
-from resources.offline.models import HashedEmbedder, PhrasebookTranslator
 from resources.takedown import Takedown
 from resources.training.jobs import Training
 from resources.training.launcher import Launcher
-from resources.translation import OpusMtTranslator, RoleTranslator, Translator
+from resources.translation import OpusMtTranslator, PhrasebookTranslator, RoleTranslator, Translator
 from resources.vectors.edge_store import EdgeStore
 from resources.vectors.embedding import BgeM3Embedder, Embedder, EndpointEmbedder
+from resources.vectors.hashed import HashedEmbedder
 from resources.vectors.port import VectorStore
 from resources.vectors.qdrant_store import QdrantStore
 from resources.vectors.retrieval import Retrieval

@@ -112,7 +112,7 @@ def post_takedown() -> None:
 class Publication(dg.Config):
     """Who allowed it, and which release."""
 
-    approval: str = Field(description="path of the approval file (README, Publish a release)")
+    approval: str = Field(description="path of the approval file (docs/how-to/publish.md)")
     version: str | None = Field(None, description="version of the release; the newest unless told")
 
 

@@ -1,12 +1,11 @@
 """The audit of Test by people: which rows they get, what they decided, how right the labels are.
 
-The guideline for annotators is `docs/annotation.md`. Sheets show no label of ours, so that nobody
-is led by it. Where files lie is the business of `resources.home.audit`.
+The guideline for annotators is `docs/how-to/annotation-guideline.md`. Sheets show no label of
+ours, so that nobody is led by it. Where files lie is the business of `resources.home.audit`.
 """
 
 import csv
 import io
-import math
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +26,6 @@ COLUMNS = (
     *("label", "category", "note"),
 )
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-_Z = 1.959964
 
 
 class AuditConfig(BaseModel):
@@ -168,10 +166,10 @@ def report(made: Sequence[Decision], test: pa.Table) -> Report | None:
 
 def wilson(hits: int, n: int) -> tuple[float, float]:
     """Wilson's 95 % interval of a share."""
-    share, square = hits / n, _Z * _Z
-    middle = share + square / (2 * n)
-    half = _Z * math.sqrt(share * (1 - share) / n + square / (4 * n * n))
-    return (middle - half) / (1 + square / n), (middle + half) / (1 + square / n)
+    from scipy import stats  # takes half a second to import, which only an audited release needs
+
+    interval = stats.binomtest(hits, n).proportion_ci(confidence_level=0.95, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def _cell(value: Any) -> str:
@@ -199,6 +197,6 @@ def _category(row: Row, name: str, line: int, codes: Collection[str]) -> str | N
     if value and value not in codes:
         raise AuditError(
             f"audit sheet, line {line}, column {name!r}: {value[:16]!r} is no code of the "
-            "taxonomy; the codes are in docs/annotation.md"
+            "taxonomy; the codes are in docs/how-to/annotation-guideline.md"
         )
     return value or None

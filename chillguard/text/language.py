@@ -15,7 +15,7 @@ _CHINESE = frozenset({"zh", "yue", "wuu", "hak", "nan", "gan", "hsn", "lzh", "cn
 _NO_LANGUAGE = frozenset({"und", "mul", "mis", "zxx"})
 _NAMES = {
     "zh": re.compile(
-        "chinese|mandarin|cantonese|[中汉漢华華国國粤粵]文|[汉漢华華国國粤粵]语|普通[话話]"
+        "chinese|mandarin|cantonese|[中汉漢华華国國粤粵]文|[汉漢华華国國粤粵][语語]|普通[话話]"
     ),
     "en": re.compile("english|英文|英[语語]"),
 }

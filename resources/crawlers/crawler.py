@@ -16,6 +16,7 @@ import dagster as dg
 from pydantic import TypeAdapter
 
 from chillguard import identity
+from chillguard.rate import Rate
 from chillguard.rows import intake, records, removal
 from resources.crawlers.http import BadQuery, Blocked, Fault, Http
 from resources.crawlers.kinds import Source
@@ -192,14 +193,15 @@ class _Run:
 
     def _tell(self, http: Http, total: int) -> None:
         self.told_at = time.monotonic()
-        elapsed = max(1e-9, self.told_at - self.began_at)
+        seconds = self.told_at - self.began_at
         line = (
             f"crawled_posts/{self.source.name}: {self.done:,} of {total:,} queries, "
             f"{http.requests:,} requests, {self.brought:,} new posts, "
-            f"{http.requests / elapsed:,.1f} requests/s"
+            f"{Rate(http.requests, seconds).per_s:,.1f} requests/s"
         )
-        if 0 < self.done < total:
-            line += f", ETA {(total - self.done) * elapsed / self.done:,.0f} s"
+        eta_s = Rate(self.done, seconds).eta_s(total - self.done)
+        if self.done < total and eta_s is not None:
+            line += f", ETA {eta_s:,.0f} s"
         self.tell(line)
 
 

@@ -267,7 +267,8 @@ class Http:
         """A socket to an address as it was resolved, so that no name can point inwards."""
         family, kind, protocol, _, address = info
         if not ipaddress.ip_address(address[0]).is_global and address[:2] not in self._trusted:
-            raise PrivateAddress(f"{address[0]} is a private address")
+            # One text for all: of several that differ the connector makes a plain OSError.
+            raise PrivateAddress("a private address")
         return socket.socket(family, kind, protocol)
 
 
@@ -275,7 +276,7 @@ def _transport_fault(url: str, error: Exception) -> Fault:
     """Blocked for a private address, passing for everything else that a network does."""
     cause: BaseException | None = error
     while cause is not None:
-        if "is a private address" in str(cause):
+        if isinstance(cause, PrivateAddress):
             return Blocked(
                 f"{shown(url)} leads to a private address, which is refused; if the host is "
                 "meant, name it as host:port under `limits.private_hosts`"

@@ -7,7 +7,6 @@ them, and are refreshed when a later run ends in the same version.
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from resources.home.state import write_parquet
+from resources.home.whole import draft_folder, write_bytes, write_parquet
 
 _MANIFEST = "release.json"
 SIDES = ("train", "test")
@@ -95,27 +94,30 @@ class Releases(dg.ConfigurableResource):
         """Write a release, or only refresh the documents of one that is there; returns it."""
         target = self._place(version)
         if not (target / _MANIFEST).exists():
-            draft = self._root() / f".{version}.{os.getpid()}"
-            shutil.rmtree(draft, ignore_errors=True)
-            digests = {
-                side: write_parquet(table, draft / f"{side}.parquet")
-                for side, table in sides.items()
-            }
-            manifest = {
-                "version": version,
-                "number": len(self.versions()) + 1,
-                "previous": self.before(version),
-                "sha256": digests,
-            }
-            (draft / _MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
-            for side, table in sides.items():
-                write_jsonl(table, draft / f"{side}.jsonl")
-            write_files(draft, sealed)
-            (draft / SUMS).write_text(checksums(draft), "utf-8")
-            shutil.rmtree(target, ignore_errors=True)
-            draft.replace(target)
+            with draft_folder(target) as draft:
+                self._fill(draft, version, sides, sealed)
+                # What is no release (it has no manifest) makes way for one.
+                shutil.rmtree(target, ignore_errors=True)
         write_files(target, documents)
         return target
+
+    def _fill(
+        self, folder: Path, version: str, sides: Mapping[str, pa.Table], sealed: Files
+    ) -> None:
+        digests = {
+            side: write_parquet(table, folder / f"{side}.parquet") for side, table in sides.items()
+        }
+        manifest = {
+            "version": version,
+            "number": len(self.versions()) + 1,
+            "previous": self.before(version),
+            "sha256": digests,
+        }
+        (folder / _MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
+        for side, table in sides.items():
+            write_jsonl(table, folder / f"{side}.jsonl")
+        write_files(folder, sealed)
+        (folder / SUMS).write_text(checksums(folder), "utf-8")
 
     def _place(self, version: str) -> Path:
         if not (version.isascii() and version.isalnum()):
@@ -136,9 +138,7 @@ def write_files(folder: Path, files: Files) -> None:
     """Write files by name, tables as Parquet, each in one move."""
     for name, content in files.items():
         if isinstance(content, bytes):
-            draft = folder / f".{name}"
-            draft.write_bytes(content)
-            draft.replace(folder / name)
+            write_bytes(folder / name, content)
         else:
             write_parquet(content, folder / name)
 

@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from chillguard.rate import Rate
+
 _TELL_EVERY_S = 5.0
 
 
@@ -54,11 +56,10 @@ class Pace:
         now = time.monotonic()
         if now - self._told_at > _TELL_EVERY_S or self._done == self._total:
             self._told_at = now
-            elapsed = max(1e-9, now - self._began_at)
-            eta_s = (self._total - self._done) * elapsed / self._done
+            rate = Rate(self._done, now - self._began_at)
             self._tell(
                 f"{self._asset}: {self._done:,} of {self._total:,} {self._what}, "
-                f"{self._done / elapsed:,.0f}/s, ETA {eta_s:,.0f} s"
+                f"{rate.per_s:,.0f}/s, ETA {rate.eta_s(self._total - self._done) or 0:,.0f} s"
             )
 
 
@@ -108,15 +109,16 @@ class Progress:
 
     def _line(self) -> str:
         self._told_at = time.monotonic()
-        elapsed = max(1e-9, self._told_at - self._began_at)
+        rate = Rate(self._done, self._told_at - self._began_at)
         paid = self.usage.paid - self._paid_before
         share = f" of {self._total:,}" if self._total is not None else ""
         parts = [
             f"{self._asset}: {self._role}: {self._done:,}{share} done, {paid:,} calls paid",
-            f"{self._done / elapsed:,.0f}/s",
+            f"{rate.per_s:,.0f}/s",
         ]
-        if self._total and 0 < self._done < self._total:
-            parts.append(f"ETA {(self._total - self._done) * elapsed / self._done:,.0f} s")
+        left = (self._total or 0) - self._done
+        if left > 0 and (eta_s := rate.eta_s(left)) is not None:
+            parts.append(f"ETA {eta_s:,.0f} s")
         if paid:
             tokens = self.usage.prompt_tokens + self.usage.completion_tokens
             parts.append(f"{tokens:,} tokens, cost {self.usage.cost:,.2f}")

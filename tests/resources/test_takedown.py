@@ -12,12 +12,13 @@ from resources.crawlers.source import Post, Query
 from resources.crawlers.store import Position, PostStore
 from resources.home.releases import Releases
 from resources.home.review import Review
-from resources.home.state import State, write_parquet
+from resources.home.state import State
 from resources.home.tables import Tables
+from resources.home.whole import write_parquet
 from resources.models.ledger import Ledger
-from resources.offline.models import HashedEmbedder
 from resources.takedown import Takedown
 from resources.vectors.edge_store import EdgeStore
+from resources.vectors.hashed import HashedEmbedder
 from resources.vectors.retrieval import Retrieval
 from tests.chillguard import builders
 

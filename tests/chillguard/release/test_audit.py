@@ -126,7 +126,7 @@ def test_without_a_decision_there_is_no_report():
     assert audit.report(audit.decisions(_filled(test, {}, {}), CODES), test) is None
 
 
-# From scipy.stats.binomtest(hits, n).proportion_ci(method="wilson").
+# By Wilson's formula with z = 1.959964.
 @pytest.mark.parametrize(
     ("hits", "n", "low", "high"),
     [(0, 10, 0.0, 0.27753), (10, 10, 0.72247, 1.0), (380, 400, 0.92412, 0.96738)],
