@@ -142,7 +142,7 @@ def _training(part: parts.Training | None, jurors: list[str]) -> Sequence[dg.Ass
 
 def _stages(sources: list[str], jurors: list[str]) -> list[dg.AssetKey]:
     """The tables that the funnel adds up and the card describes, in order of the lineage."""
-    crawls = [["crawled_posts", source] for source in sources]
+    crawls = [["crawled_posts", crawl.key_part(source)] for source in sources]
     read = [*crawls, ["real_prompts"], ["public_prompts"], ["benchmark_prompts"]]
     parts = {
         "crawled_posts": crawls,

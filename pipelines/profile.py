@@ -35,6 +35,7 @@ from resources.crawlers.source import NetworkSource
 
 PostSource = Annotated[SourceConfig | Source, Field(discriminator="kind")]
 
+_NAME = 60
 _TAXONOMY = "packaged:taxonomy.yaml"
 _ROLES = frozenset(
     (roles.EXPANDER, roles.SYNTHESIZER, roles.REWRITER, roles.TIE_BREAKER, roles.CATEGORIZER)
@@ -99,9 +100,12 @@ class Profile(Part):
         self._budgets_are_of_assets()
         for sources in (self.posts, self.real_prompts, self.public_prompts, self.benchmarks):
             names = [source.name for source in sources]
-            bad = [n for n in names if names.count(n) > 1 or not (n.isascii() and n.isidentifier())]
+            bad = [n for n in names if names.count(n) > 1 or not _is_name(n)]
             if bad:
-                raise ValueError(f"source names must be unique ASCII identifiers: {bad[0]!r}")
+                raise ValueError(
+                    f"source names must be unique, of at most {_NAME} letters, digits, _, - and "
+                    f"spaces of any script: {bad[0]!r}"
+                )
         return self
 
     def _budgets_are_of_assets(self) -> None:
@@ -182,6 +186,11 @@ class Profile(Part):
         bound = [*self.roles.values(), *self.jurors]
         stand_ins = "offline" in (self.embedder.kind, self.translator.kind)
         return stand_ins or any(role.url == "offline" and not role.serve for role in bound)
+
+
+def _is_name(name: str) -> bool:
+    signs = name.replace("_", "").replace("-", "").replace(" ", "")
+    return signs.isalnum() and name == name.strip() and len(name) <= _NAME
 
 
 def home() -> Path:

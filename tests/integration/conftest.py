@@ -66,7 +66,7 @@ class House:
 
 @pytest.fixture(scope="session")
 def make_house(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., House]:
-    """A house for a profile document: offline, and the samples for sources that it does not name."""
+    """A house for a profile document: offline, and the samples for what it does not name."""
 
     def make(stem: str = "offline", **document: Any) -> House:
         folder = tmp_path_factory.mktemp(stem)

@@ -108,7 +108,7 @@ def test_posts_that_are_no_list_are_named(sentence, posts):
 
 def test_names_of_files_and_network_sources_must_differ(sentence):
     both = [{"name": "one", "path": "p.jsonl"}, {"name": "one", "kind": "quora"}]
-    assert "source names must be unique ASCII identifiers: 'one'" in sentence(posts=both)
+    assert "source names must be unique" in sentence(posts=both)
 
 
 @pytest.mark.parametrize(

@@ -189,11 +189,27 @@ def test_a_role_without_a_model_is_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("names", "named"), [(["a", "a"], "'a'"), (["a-b"], "'a-b'"), (["1a"], "'1a'")]
+    ("names", "named"),
+    [
+        (["a", "a"], "'a'"),
+        (["微博", "微博"], "'微博'"),
+        (["a/b"], "'a/b'"),
+        ([".."], "'..'"),
+        ([" a"], "' a'"),
+        (["-"], "'-'"),
+        (["a\n"], "'a\\n'"),
+        (["长" * 61], "'长"),
+    ],
 )
-def test_source_names_must_be_unique_identifiers(write, names, named):
+def test_source_names_must_be_unique_and_of_letters(write, names, named):
     sentence = _sentence(write(posts=[{"name": name, "path": "p.jsonl"} for name in names]))
-    assert f"source names must be unique ASCII identifiers: {named}" in sentence
+    assert "source names must be unique, of at most 60 letters" in sentence
+    assert named in sentence
+
+
+@pytest.mark.parametrize("name", ["a-b", "1a", "微博", "知乎 2025", "Café", "日志_1"])
+def test_a_source_may_have_a_name_of_any_script(write, name):
+    assert profiles.load(write(posts=[{"name": name, "path": "p.jsonl"}])).posts[0].name == name
 
 
 @pytest.mark.parametrize("name", ["nothing", "nothing.yaml", ""])
