@@ -52,11 +52,13 @@ def resources(profile: Profile, home: Path, jurors: list[str]) -> dict[str, Any]
     tables = _value(profile.tables) or str(home / "tables")
     ledger, crawl_store = Ledger(url=database), PostStore(url=database)
     releases = Releases(folder=str(home / "release"))
+    publishing = Publishing(folder=str(home / "public"), releases=releases)
     kept: dict[str, Any] = {
         "tables": Tables(folder=tables),
         "state": State(folder=str(home / "state"), profile=profile.name),
         "releases": releases,
         "reviews": _reviews(profile, home),
+        "publishing": publishing,
         "retrieval": Retrieval(
             embedder=_embedder(profile.embedder),
             vector_store=_vector_store(profile.vector_store, home),
@@ -65,7 +67,6 @@ def resources(profile: Profile, home: Path, jurors: list[str]) -> dict[str, Any]
     return {
         **kept,
         **_inputs(profile, crawl_store),
-        "publishing": Publishing(folder=str(home / "public"), releases=releases),
         "io_manager": TablesIOManager(folder=tables),
         "takedown": Takedown(ledger=ledger, crawl_store=crawl_store, **kept),
         "translator": _translator(profile.translator),

@@ -7,6 +7,7 @@ What is exported for reviewers is `chillguard.labeling.review_export`; files are
 import datetime as dt
 import math
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,11 +17,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from chillguard.rows import records
 from chillguard.tables import lineage
-from chillguard.tables.jury import QUEUE_REASONS
+from chillguard.tables.jury import QUEUE_REASONS, SPLIT_VOTES
 from chillguard.tables.table import LABELS
 
 Row = Mapping[str, Any]
 Reviewed = Mapping[str, tuple[str, str | None]]
+# How reviewers write a label, in lower case.
+WRITTEN = {"safe": "safe", "unsafe": "unsafe", "安全": "safe", "不安全": "unsafe"}
 _FILLED_IN = ("label", "category", "reviewer", "date")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SLASHED = re.compile(r"(\d{4})/(\d{1,2})/(\d{1,2})")
@@ -87,6 +90,13 @@ def from_label_studio(document: Any) -> Iterator[records.Parsed]:
                 yield records.Parsed(number, _annotated(task["data"], annotation))
 
 
+def read_label(written: Any) -> Any:
+    """A label however it is written (`SAFE`, `不安全`, full width); anything else as it stands."""
+    if not isinstance(written, str) or not _is_text(written):
+        return written
+    return WRITTEN.get(unicodedata.normalize("NFKC", written).strip().lower(), written)
+
+
 def rows(found: Iterable[Decision], clean: pa.Table) -> pa.Table:
     """The `review_decisions` table: of several on a prompt the latest counts, else the last read.
 
@@ -128,7 +138,7 @@ def waiting(labeled: pa.Table, p_unsafe: Mapping[str, float | None]) -> list[dic
     found = []
     for row in labeled.to_pylist():
         valid = _valid(row["votes"])
-        split = "split" if len(set(valid)) > 1 else None
+        split = SPLIT_VOTES if len(set(valid)) > 1 else None
         reason = row["drop_reason"] or split
         if reason in QUEUE_REASONS and row["decided_by"] != "review":
             entropy = _entropy(valid.count("unsafe") / len(valid)) if valid else 1.0
@@ -153,6 +163,7 @@ def _decision(
     if row.error is not None:
         return "*", row.error
     given = {n: v.strip() if isinstance(v, str) else v for n, v in row.columns.items()}
+    given["label"] = read_label(given.get("label"))
     fault = next((f for f in _faults(given, codes, reviewers) if f), None)
     if fault:
         return fault
@@ -181,7 +192,7 @@ def _faults(
     if not given.get("prompt_id"):
         yield "prompt_id", "is empty"
     if label not in LABELS:
-        yield "label", f"is not one of {', '.join(LABELS)}"
+        yield "label", f"is not one of {', '.join(WRITTEN)}"
     if label == "safe" and category:
         yield "category", "a safe prompt has none"
     if label == "unsafe" and category not in codes:
@@ -257,5 +268,5 @@ def _entropy(share: float) -> float:
 
 def _order(row: Row) -> tuple[int, float, float, str]:
     unsure = 1.0 if row["p_unsafe"] is None else _entropy(row["p_unsafe"])
-    split = row["queue_reason"] == "split"
+    split = row["queue_reason"] == SPLIT_VOTES
     return split, -row["vote_entropy"] if split else 0.0, -unsure, row["prompt_id"]

@@ -16,7 +16,7 @@ from chillguard import annotation, embedding, keywords, translation
 from chillguard.calls import call, roles
 from chillguard.cleaning import survivors
 from chillguard.labeling import anchors, jury, review
-from chillguard.rewriting import rewrites
+from chillguard.rewriting import methods, rewrites
 from chillguard.settings import Settings
 from chillguard.synthesis import rag
 from chillguard.tables import lineage
@@ -91,7 +91,7 @@ def dry_run(inputs: Inputs, settings: Settings, ask_for: AskFor) -> int:
         config.translation,
         ask_for("candidate_prompts"),
         inputs.translate,
-        rewrites.surface_methods(),
+        methods.surface_methods(),
     )
     clean = survivors.clean(candidates, inputs.released, config.cleaning)
     decisions = review.rows(inputs.decisions, clean)

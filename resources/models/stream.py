@@ -189,9 +189,9 @@ class Stream(Generic[T]):
             answered.reply.prompt_tokens or 0,
             answered.reply.completion_tokens or 0,
         )
-        cost = self._price.cost(prompt, completion) if self._price else 0.0
+        cost = self._price.cost(prompt, completion) if self._price else None
         self._account.progress.usage.paid_for(prompt, completion, cost)
-        self._account.budget.spent(prompt + completion, cost)
+        self._account.budget.spent(prompt + completion, cost or 0.0)
         return self._account.budget.crossed() is None
 
     def _commit(self, answered: list[Answered]) -> None:
