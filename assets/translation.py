@@ -6,7 +6,6 @@ import dagster as dg
 import pyarrow as pa
 
 from assets.metadata import outputs, result, results
-from assets.plan import PLAN
 from assets.pools import MODELS
 from chillguard import annotation, translation
 from chillguard.rewriting import methods
@@ -28,7 +27,6 @@ _REJECTS = dg.AssetKey(["rejected_rows", "public_prompts"])
     outs=outputs(
         {_PUBLIC: "external sample, Train only", _REJECTS: "input row that cannot be used"}
     ),
-    deps=[PLAN],
     can_subset=True,
 )
 def public_prompts(
@@ -36,7 +34,7 @@ def public_prompts(
 ) -> Iterator[dg.MaterializeResult[pa.Table]]:
     """One row per external sample, its own label kept as `source_label`."""
     rejects: list[records.Reject] = []
-    rows = annotation.public_rows(public_files.records((), rejects))
+    rows = annotation.public_rows(public_files.records((), rejects, context.log.info))
     yield from results(context, {_PUBLIC: rows, _REJECTS: records.rejected_rows(rejects)})
 
 

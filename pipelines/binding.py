@@ -8,10 +8,12 @@ from typing import Any
 
 import dagster as dg
 
+from assets.crawl import key_part
 from chillguard.release.card import Provenance
 from chillguard.rows.records import SourceConfig
 from pipelines import parts
 from pipelines.profile import Profile, is_set
+from resources.crawlers.corpus import Corpus
 from resources.crawlers.crawler import NetworkCrawler
 from resources.crawlers.files import FilesCrawler
 from resources.crawlers.source import NetworkSource
@@ -70,7 +72,7 @@ def resources(profile: Profile, home: Path, jurors: list[str]) -> dict[str, Any]
         "takedown": Takedown(ledger=ledger, crawl_store=crawl_store, **kept),
         "translator": _translator(profile.translator),
         **_training(profile.training, home, releases),
-        "llm": _models(profile, roles, ledger),
+        "llm": _models(profile, roles, ledger, home),
         "notifier": Notifier(webhook=_webhook(profile)),
         "provenance": Provenance(
             profile=profile.name,
@@ -110,6 +112,7 @@ def _sources(profile: Profile) -> list[tuple[str, str, str | None, bool, bool]]:
 def _inputs(profile: Profile, store: PostStore) -> dict[str, Any]:
     return {
         "settings": profile.settings,
+        "corpus": _corpus(profile),
         "taxonomy_file": YamlFile(path=profile.taxonomy),
         "seed_keywords_file": YamlFile(path=profile.seed_keywords),
         "anchor_file": YamlFile(path=profile.anchor_file or ""),
@@ -119,14 +122,28 @@ def _inputs(profile: Profile, store: PostStore) -> dict[str, Any]:
             path=str(profile.audit_decisions) if profile.audit_decisions else None
         ),
         "benchmark_files": SourceFiles(sources=_json(profile.benchmarks)),
-        **{f"crawler_{source.name}": _crawler(source, store) for source in profile.crawled},
+        **{
+            f"crawler_{key_part(source.name)}": _crawler(source, store)
+            for source in profile.crawled
+        },
     }
 
 
-def _models(profile: Profile, roles: dict[str, parts.Role], ledger: Ledger) -> LanguageModels:
+def _corpus(profile: Profile) -> Corpus:
+    files = [source for source in profile.crawled if isinstance(source, SourceConfig)]
+    return Corpus(
+        files={source.name: str(source.path) for source in files},
+        networks=[source.name for source in profile.crawled if source not in files],
+    )
+
+
+def _models(
+    profile: Profile, roles: dict[str, parts.Role], ledger: Ledger, home: Path
+) -> LanguageModels:
     return LanguageModels(
         roles=[_role(name, role) for name, role in roles.items()],
         ledger=ledger,
+        home=str(home),
         prices={model: Price(**price) for model, price in profile.price_list().items()},
         budgets={key: Cap(**cap.model_dump()) for key, cap in profile.budgets.items()},
         servers=[

@@ -191,3 +191,29 @@ def test_the_leak_share_is_of_train_before_the_leaks_left():
 def test_the_bounds_are_the_documented_ones():
     assert integrity.Bounds().max_leak_share == 0.02
     assert integrity.Bounds().min_per_category == 100
+
+
+def _votes(abstained, count=100, reason="rejected: HTTP 400"):
+    return lineage.JURY_VOTES.build(
+        {
+            "prompt_id": f"p{number:03}",
+            "juror": "juror_1",
+            "model": "m",
+            "verdict": "abstain" if number < abstained else "safe",
+            "reason": reason if number < abstained else None,
+        }
+        for number in range(count)
+    )
+
+
+@pytest.mark.parametrize(("abstained", "count"), [(90, 100), (0, 100), (49, 49)])
+def test_a_juror_may_abstain_often_or_on_few_prompts(abstained, count):
+    assert integrity.abstaining(_votes(abstained, count), integrity.Bounds()) == []
+
+
+def test_a_juror_that_nearly_always_abstains_is_named_with_its_reason():
+    assert integrity.abstaining(_votes(91), integrity.Bounds()) == [
+        "juror_1 abstains on 91 of 100 prompts, mostly for 'rejected: HTTP 400'; mend its role, or "
+        "take it off the jury"
+    ]
+    assert integrity.abstaining(_votes(100), integrity.Bounds(max_abstentions=None)) == []
