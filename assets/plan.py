@@ -33,6 +33,7 @@ _VERSION = dg.DataVersion("plan")
 def _earlier(
     state: State, releases: Releases, tables: Tables, corpus: Corpus, settings: Settings
 ) -> dict[str, Any]:
+    state.require_keywords(len(releases.versions()))
     names = {"index": "post_index", "clean": "clean_prompts", "reviewed": "review_decisions"}
     last = {name: tables.read(key) for name, key in names.items()}
     released = frozenset(releases.released_ids())
