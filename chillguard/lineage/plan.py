@@ -17,7 +17,7 @@ from chillguard.calls import call, roles
 from chillguard.cleaning import earlier, survivors
 from chillguard.labeling import anchors, jury, review
 from chillguard.lineage import bounds
-from chillguard.rewriting import rewrites
+from chillguard.rewriting import methods, rewrites
 from chillguard.settings import Settings
 from chillguard.synthesis import rag
 from chillguard.tables import lineage
@@ -79,7 +79,7 @@ def dry_run(inputs: Inputs, settings: Settings, ask_for: bounds.AskFor) -> list[
         config.translation,
         watch.ask_for("candidate_prompts"),
         inputs.translate,
-        rewrites.surface_methods(),
+        methods.surface_methods(),
     )
     departed = inputs.departed(candidates)
     clean = survivors.clean(candidates, inputs.released, config.cleaning, departed)

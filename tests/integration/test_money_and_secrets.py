@@ -30,7 +30,8 @@ def test_the_plan_says_what_a_run_will_pay_and_pays_nothing(make_house):
     before = _plan(house)
     assert house.calls() == 0
     assert before["calls_in_ledger"] == 0
-    assert "jury_votes/juror_1 | juror_1" in before["plan"]
+    asked = [(record.data["asset"], record.data["role"]) for record in before["plan"].records]
+    assert ("jury_votes/juror_1", "juror_1") in asked
     assert house.run().success
     after = _plan(house)
     assert after["new_calls"] == after["new_calls_at_most"] == 0

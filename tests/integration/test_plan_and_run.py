@@ -31,8 +31,9 @@ class Desk:
         made = self._run(dg.AssetSelection.assets("refresh_plan"))
         (event,) = made.asset_materializations_for_node("refresh_plan")
         told = {name: value.value for name, value in event.metadata.items()}
-        lines = [line.split(" | ") for line in told["plan"].split("\n")[2:]]
-        return {(asset, role): _span(calls) for asset, role, _, calls, *_ in lines}, told
+        lines = [record.data for record in told["plan"].records]
+        spans = {(one["asset"], one["role"]): (one["at least"], one["at most"]) for one in lines}
+        return spans, told
 
     def run(self):
         """What a run pays for, by (asset, role)."""
@@ -63,11 +64,6 @@ class Desk:
         with sqlite3.connect(path) as ledger:
             lines = ledger.execute("SELECT asset, role, count(*) FROM calls GROUP BY 1, 2")
             return Counter({(asset, role): count for asset, role, count in lines})
-
-
-def _span(cell):
-    low, _, high = cell.replace(",", "").partition(" – ")
-    return int(low), int(high or low)
 
 
 def _own_files(folder):
