@@ -33,8 +33,8 @@ MKDOCS = PYTHONWARNINGS=ignore NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 QUIET := {"loggers":{"console":{"config":{"log_level":"INFO"}}}}
 
 run: .venv/core home
-	PYTHONWARNINGS=ignore $(BIN)/dagster asset materialize -m pipelines.definitions --select 'not (key:refresh_plan or group:training)' --config-json '$(QUIET)'
-	$(BIN)/python -m pipelines.summary
+	status=0; PYTHONWARNINGS=ignore $(BIN)/dagster asset materialize -m pipelines.definitions --select 'not (key:refresh_plan or group:training)' --config-json '$(QUIET)' || status=$$?; \
+	PYTHONWARNINGS=ignore $(BIN)/python -m pipelines.summary $$status
 
 plan: .venv/core home
 	PYTHONWARNINGS=ignore $(BIN)/dagster asset materialize -m pipelines.definitions --select refresh_plan --config-json '$(QUIET)'
