@@ -33,8 +33,8 @@ MKDOCS = PYTHONWARNINGS=ignore NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 QUIET := {"loggers":{"console":{"config":{"log_level":"INFO"}}}}
 
 run: .venv/core home
-	PYTHONWARNINGS=ignore $(BIN)/dagster asset materialize -m pipelines.definitions --select 'not (key:refresh_plan or group:training)' --config-json '$(QUIET)'
-	$(BIN)/python -m pipelines.summary
+	status=0; PYTHONWARNINGS=ignore $(BIN)/dagster asset materialize -m pipelines.definitions --select 'not (key:refresh_plan or group:training)' --config-json '$(QUIET)' || status=$$?; \
+	PYTHONWARNINGS=ignore $(BIN)/python -m pipelines.summary $$status
 
 plan: .venv/core home
 	PYTHONWARNINGS=ignore $(BIN)/dagster asset materialize -m pipelines.definitions --select refresh_plan --config-json '$(QUIET)'
@@ -68,7 +68,8 @@ check: .venv/dev home
 
 docs: .venv/dev
 	$(MKDOCS)
-	@echo "The documentation is in $(CURDIR)/build/docs/index.html"
+	@echo "The documentation is in $(CURDIR)/build/docs/index.html; its search works where it is served:"
+	@echo "$(BIN)/python -m http.server -b 127.0.0.1 -d build/docs 8000"
 
 check-profile: .venv/core home
 	PYTHONWARNINGS=ignore $(BIN)/python -m pipelines.check_profile

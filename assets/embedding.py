@@ -27,7 +27,10 @@ def post_index(sources: Sequence[str]) -> dg.AssetsDefinition:
         """One row per indexed post: the manifest of what the vector store holds."""
         embedder = retrieval.embedder
         index = embedding.manifest(posts.values(), embedder.identity, embedder.dimension)
-        embedded, deleted = retrieval.index(index, context.log.info)
-        return result(index, newly_embedded=embedded, deleted_points=deleted)
+        embedded, deleted, reasons = retrieval.index(index, context.log.info)
+        index = embedding.without(index, reasons)
+        for point, reason in reasons.items():
+            context.log.warning(f"post_index: point {point} is left out: {reason}")
+        return result(index, newly_embedded=embedded, deleted_points=deleted, left_out=len(reasons))
 
     return post_index

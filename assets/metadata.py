@@ -11,11 +11,11 @@ import pyarrow as pa
 
 from chillguard import identity, plots
 from chillguard.labeling import report
-from chillguard.lineage.plan import StagePlan
 from chillguard.release import card
 from chillguard.rows import records
 from chillguard.tables.reasons import Reason
 from chillguard.text import personal_data
+from resources.models.planner import StagePlan
 from resources.models.progress import Usage
 
 Cell = str | int | float | bool | None
@@ -147,6 +147,11 @@ def spent(usage: Usage | None) -> dict[str, Any]:
         "completion_tokens": usage.completion_tokens,
         "cost": "unpriced" if usage.paid and usage.unpriced == usage.paid else usage.cost,
     }
+    seldom = {
+        "calls_with_estimated_tokens": usage.tokens_estimated,
+        "thinking_characters": usage.thinking,
+    }
+    found |= {name: count for name, count in seldom.items() if count}
     tables = {
         "quarantined_by_reason": usage.reasons,
         "refusals_by_model": +usage.refusals,
@@ -184,27 +189,52 @@ def _thinned(history: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]
 def plan_metadata(stages: Sequence[StagePlan]) -> dict[str, Any]:
     """The refresh plan as a table, and its totals.
 
-    `cost` is empty where a model has no price, `hours` where nothing was measured yet.
+    A span is what is sure and what may come at most.
     """
     head = (
-        *("asset", "role", "model", "new", "in ledger", "to follow"),
-        *("prompt tokens", "completion tokens", "cost", "hours"),
+        *("asset", "role", "model", "at least", "at most", "in ledger"),
+        *("prompt tokens", "completion tokens", "cost", "cost at most", "hours", "hours at most"),
+        "not foreseen",
     )
     lines = [
         (
-            *(s.asset, s.role, s.model, s.new, s.known, s.follow_up),
-            *(s.prompt_tokens, s.completion_tokens, s.cost, s.hours),
+            *(s.asset, s.role, s.model, *s.calls, s.known),
+            *(_span(s.prompt_tokens), _span(s.completion_tokens)),
+            *(*(s.cost or (None, None)), *(s.hours or (None, None)), s.unsure or None),
         )
         for s in stages
     ]
+    asked = [s for s in stages if s.calls[1]]
+    cost, hours = ([s.cost for s in asked if s.cost], [s.hours for s in asked if s.hours])
     return {
         "plan": _table(head, lines),
-        "new_calls": sum(s.new for s in stages),
-        "calls_to_follow": sum(s.follow_up for s in stages),
+        "new_calls": sum(s.calls[0] for s in stages),
+        "new_calls_at_most": sum(s.calls[1] for s in stages),
         "calls_in_ledger": sum(s.known for s in stages),
-        "cost": sum(s.cost or 0.0 for s in stages),
-        "hours": sum(s.hours or 0.0 for s in stages),
+        "cost": "unpriced" if asked and not cost else sum(low for low, _ in cost),
+        "cost_at_most": "unpriced" if asked and not cost else sum(high for _, high in cost),
+        "hours": sum(low for low, _ in hours),
+        "hours_at_most": sum(high for _, high in hours),
     }
+
+
+def plan_text(stages: Sequence[StagePlan]) -> str:
+    """The refresh plan as lines of a log: what each role is asked, and what is not foreseen."""
+    lines = [
+        f"{s.asset}: {s.role}: {_span(s.calls)} new calls, {s.known:,} in the ledger, "
+        f"{'cost ' + str(_span(s.cost, '.2f')) if s.cost else 'unpriced'}"
+        + (f" (not foreseen: {s.unsure})" if s.unsure else "")
+        for s in stages
+    ]
+    total = _span((sum(s.calls[0] for s in stages), sum(s.calls[1] for s in stages)))
+    return "\n".join([*lines, f"in all: {total} new calls"])
+
+
+def _span(pair: tuple[float, float] | None, form: str = "") -> str | None:
+    if pair is None:
+        return None
+    low, high = (f"{number:,{form}}" for number in pair)
+    return low if low == high else f"{low} – {high}"
 
 
 def rejected(rejects: Sequence[records.Reject]) -> dict[str, Any]:

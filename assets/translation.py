@@ -6,7 +6,6 @@ import dagster as dg
 import pyarrow as pa
 
 from assets.metadata import outputs, result, results
-from assets.plan import PLAN
 from assets.pools import MODELS
 from chillguard import annotation, translation
 from chillguard.rewriting import methods
@@ -28,7 +27,6 @@ _REJECTS = dg.AssetKey(["rejected_rows", "public_prompts"])
     outs=outputs(
         {_PUBLIC: "external sample, Train only", _REJECTS: "input row that cannot be used"}
     ),
-    deps=[PLAN],
     can_subset=True,
 )
 def public_prompts(

@@ -13,6 +13,7 @@ from chillguard.release.card import Provenance
 from chillguard.rows.records import SourceConfig
 from pipelines import parts
 from pipelines.profile import Profile, is_set
+from resources.crawlers.corpus import Corpus
 from resources.crawlers.crawler import NetworkCrawler
 from resources.crawlers.files import FilesCrawler
 from resources.crawlers.source import NetworkSource
@@ -71,7 +72,7 @@ def resources(profile: Profile, home: Path, jurors: list[str]) -> dict[str, Any]
         "takedown": Takedown(ledger=ledger, crawl_store=crawl_store, **kept),
         "translator": _translator(profile.translator),
         **_training(profile.training, home, releases),
-        "llm": _models(profile, roles, ledger),
+        "llm": _models(profile, roles, ledger, home),
         "notifier": Notifier(webhook=_webhook(profile)),
         "provenance": Provenance(
             profile=profile.name,
@@ -111,6 +112,7 @@ def _sources(profile: Profile) -> list[tuple[str, str, str | None, bool, bool]]:
 def _inputs(profile: Profile, store: PostStore) -> dict[str, Any]:
     return {
         "settings": profile.settings,
+        "corpus": _corpus(profile),
         "taxonomy_file": YamlFile(path=profile.taxonomy),
         "seed_keywords_file": YamlFile(path=profile.seed_keywords),
         "anchor_file": YamlFile(path=profile.anchor_file or ""),
@@ -127,10 +129,21 @@ def _inputs(profile: Profile, store: PostStore) -> dict[str, Any]:
     }
 
 
-def _models(profile: Profile, roles: dict[str, parts.Role], ledger: Ledger) -> LanguageModels:
+def _corpus(profile: Profile) -> Corpus:
+    files = [source for source in profile.crawled if isinstance(source, SourceConfig)]
+    return Corpus(
+        files={source.name: str(source.path) for source in files},
+        networks=[source.name for source in profile.crawled if source not in files],
+    )
+
+
+def _models(
+    profile: Profile, roles: dict[str, parts.Role], ledger: Ledger, home: Path
+) -> LanguageModels:
     return LanguageModels(
         roles=[_role(name, role) for name, role in roles.items()],
         ledger=ledger,
+        home=str(home),
         prices={model: Price(**price) for model, price in profile.price_list().items()},
         budgets={key: Cap(**cap.model_dump()) for key, cap in profile.budgets.items()},
         servers=[

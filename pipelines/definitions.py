@@ -25,6 +25,7 @@ from chillguard.tables import lineage
 from pipelines import binding, cluster, faults, parts
 from pipelines import profile as profiles
 from pipelines.catalog import catalogued
+from pipelines.console import console
 from pipelines.hooks import watched
 from pipelines.jobs import JOBS
 from pipelines.jobs import training as training_job
@@ -67,7 +68,7 @@ def build(profile: profiles.Profile, home: Path) -> dg.Definitions:
         sensors=sensors(profile),
         resources=binding.resources(profile, home, jurors),
         executor=_executor(profile, home),
-        loggers={"console": dg.colored_console_logger.configured({"log_level": "INFO"})},
+        loggers={"console": console},
     )
 
 
@@ -107,6 +108,7 @@ def _checks(
 ) -> list[dg.AssetsDefinition]:
     found = (
         *(asset_checks.schema_check(key) for key in keys),
+        *(asset_checks.votes_check(key) for key in keys if key.path[0] == "jury_votes"),
         asset_checks.funnel_check(stages),
         *asset_checks.RELEASE_CHECKS,
         *asset_checks.generation_checks([key for asset in trained for key in asset.keys]),

@@ -176,6 +176,9 @@ def _fault(row: Row, config: CleaningConfig) -> tuple[str | None, str | None]:
         return Reason.TOO_SHORT, f"{size} characters"
     if size > config.max_chars:
         return Reason.TOO_LONG, f"{size} characters"
+    if kinds := personal_data.overlooked(row["text"]):
+        evidence = f"{' and '.join(kinds)} in a spelling that is not replaced"
+        return Reason.PERSONAL_DATA, evidence
     if fault := _meaningless(row["text"], config.min_distinct_chars):
         return Reason.MEANINGLESS, fault
     return None, None

@@ -85,8 +85,20 @@ class Tables(dg.ConfigurableResource):
         with _reaching(path, *key):
             if not path.exists():
                 return None
-            with path.open("rb") as file:
-                return pq.read_table(file)
+            try:
+                with path.open("rb") as file:
+                    return pq.read_table(file)
+            except pa.ArrowInvalid as error:
+                name = "/".join(key)
+                raise dg.Failure(
+                    f"table {name} at {path} is damaged ({error}): materialize asset {name} again"
+                ) from None
+
+    def made_at(self, *key: str) -> float | None:
+        """When the table of an asset key was written, in seconds; None if it has not been made."""
+        path = UPath(self.folder, *key, _PART)
+        with _reaching(path, *key):
+            return float(path.stat().st_mtime) if path.exists() else None
 
     def made(self) -> list[tuple[str, ...]]:
         """Keys of all tables that have been made."""
