@@ -59,6 +59,8 @@ def posts(
         reason, evidence = _drop(row, admitted, seen, config)
         if reason is None:
             seen[key] = native
+        if reason == Reason.TOO_LONG and admitted.text:
+            row["text"] = admitted.text[: config.max_chars]
         rows.append(row | {"drop_reason": reason, "drop_evidence": evidence})
     return lineage.CRAWLED_POSTS.build(rows)
 

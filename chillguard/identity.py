@@ -17,6 +17,9 @@ _ORDER_BYTES = 16
 # Made once: `json.dumps` with options makes an encoder per call.
 _form = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
+_IN_ONE_PIECE = 1 << 30
+_ROWS_A_PIECE = 4096
+
 
 def digest(*parts: object) -> str:
     """Thirty-two hex digits over the JSON form of `parts`; order and types both count."""
@@ -52,7 +55,14 @@ def table_digest(table: pa.Table) -> str:
     """
     stream = pa.BufferOutputStream()
     with pa.ipc.new_stream(stream, table.schema) as writer:
-        writer.write_table(table.combine_chunks())
+        if table.nbytes < _IN_ONE_PIECE:
+            writer.write_table(table.combine_chunks())
+        else:
+            # A column of text in one piece has room for 2 GiB. Made anew, since what a slice
+            # takes over of its table depends on how that was cut.
+            for start in range(0, table.num_rows, _ROWS_A_PIECE):
+                rows = table.slice(start, _ROWS_A_PIECE).to_pylist()
+                writer.write_table(pa.Table.from_pylist(rows, schema=table.schema))
     return hashlib.sha256(stream.getvalue()).hexdigest()
 
 

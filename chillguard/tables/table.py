@@ -15,6 +15,9 @@ VERDICTS = ("safe", "unsafe", "abstain")
 Fact = Literal["holds_text", "published", "trained", "personal", "is_call_key", "traced"]
 
 
+_CHUNK = 1 << 30
+
+
 class SchemaError(ValueError):
     """Rows that do not fit their table; the message names the table, the row and the column."""
 
@@ -121,10 +124,20 @@ class Table:
         """A table of `rows` (absent columns become null), sorted by key."""
         try:
             loose = pa.schema([pa.field(c.name, c.type) for c in self.columns])
-            table = pa.Table.from_pylist(list(rows), schema=loose)
+            given = list(rows)
+            table = pa.Table.from_pylist(given, schema=loose)
         except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError) as error:
             raise SchemaError(f"table {self.name}: {error}") from error
-        return table.sort_by([(name, "ascending") for name in self.key])
+        keys = [(name, "ascending") for name in self.key]
+        if table.nbytes < _CHUNK:
+            return table.sort_by(keys)
+        # Arrow sorts a column in one piece, and a piece of text has room for 2 GiB.
+        order = pc.sort_indices(table.select(self.key), keys).to_pylist()
+        step = max(1, len(order) * _CHUNK // table.nbytes)
+        return pa.concat_tables(
+            pa.Table.from_pylist([given[at] for at in order[start : start + step]], schema=loose)
+            for start in range(0, len(order), step)
+        )
 
     def enforce(self, table: pa.Table) -> pa.Table:
         """The table under this schema; raises `SchemaError` with the first problem."""

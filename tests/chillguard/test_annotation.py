@@ -248,3 +248,15 @@ def test_annotation_makes_the_requests_that_labeling_makes_later():
 def test_rewriting_needs_a_label_and_a_category_if_unsafe(label, code, outcome):
     row = {"intended_label": label, "intended_category": code}
     assert annotation.has_outcome(row) is outcome
+
+
+def test_a_response_is_kept_and_passes_the_same_door_as_a_prompt():
+    terms = {"source": "own", "may_redistribute": True, "may_train": True}
+    records = [
+        {"text": "问一句话", "response": "请拨打13900000000", **terms},
+        {"text": "再问一句", **terms},
+    ]
+    rows = {row["text"]: row["response"] for row in annotation.real_rows(records).to_pylist()}
+    assert rows["再问一句"] is None
+    assert rows["问一句话"].startswith("请拨打")
+    assert "13900000000" not in rows["问一句话"]

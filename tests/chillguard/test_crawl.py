@@ -180,3 +180,17 @@ def test_a_mark_of_another_post_takes_nothing_down(mark):
 def test_the_same_text_from_a_new_source_is_still_taken_down():
     [row] = _posts([{"text": TEXT, "id": "99"}], "news", taken_down={identity.post_id(TEXT)})
     assert (row["text"], row["drop_reason"]) == (None, "takedown")
+
+
+def test_of_a_post_that_is_too_long_the_head_stays():
+    text = "很长的一句话" * 100
+    [row] = _posts([{"text": text}], max_chars=50)
+    assert (row["drop_reason"], row["drop_evidence"]) == ("too_long", "600 characters")
+    assert row["text"] == text[:50]
+    assert row["post_id"] == _posts([{"text": text}])[0]["post_id"]
+
+
+@pytest.mark.parametrize(("lang", "code"), [("zh-CN", "zh"), ("zh_Hans", "zh"), ("??", "zh")])
+def test_a_declared_language_is_normalised_and_one_that_is_none_is_detected(lang, code):
+    [row] = _posts([{"text": TEXT, "lang": lang}])
+    assert (row["lang"], row["drop_reason"]) == (code, None)

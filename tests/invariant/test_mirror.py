@@ -22,7 +22,10 @@ ELSEWHERE = {
     "chillguard/tables/training.py": "tests/invariant/test_every_table.py",
     "resources/models/ledger_tables.py": "tests/resources/models/test_ledger.py",
     # Tested through the one module that uses them.
-    "chillguard/tables/table.py": "tests/chillguard/tables/test_lineage.py",
+    "chillguard/rows/sources.py": "tests/chillguard/rows/test_records.py",
+    "pipelines/check_profile.py": "tests/pipelines/test_faults.py",
+    "pipelines/documents.py": "tests/pipelines/test_profile.py",
+    "resources/inputs/columns.py": "tests/resources/inputs/test_delimited.py",
     "chillguard/labeling/review_export.py": "tests/chillguard/labeling/test_review.py",
     "chillguard/rows/removal.py": "tests/chillguard/lineage/test_takedown.py",
     "resources/crawlers/store.py": "tests/resources/crawlers/test_crawler_passes.py",
@@ -46,6 +49,8 @@ ELSEWHERE = {
 CONCEPTS = {
     "tests/chillguard/tables/test_facts.py": "what is true of a column, for every table and user",
     "tests/prompts/test_templates.py": "every template, each by its inputs",
+    "tests/pipelines/test_bounds.py": "every number of every setting",
+    "tests/resources/inputs/test_any_bytes.py": "any bytes, whatever reads them",
     "tests/resources/inputs/test_hostile_files.py": "files made to harm, whatever reads them",
 }
 
