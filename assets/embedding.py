@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import dagster as dg
 import pyarrow as pa
 
+from assets.crawl import key_part
 from assets.metadata import result
 from assets.pools import VECTOR_STORE
 from chillguard import embedding
@@ -13,11 +14,12 @@ from resources.vectors.retrieval import Retrieval
 
 def post_index(sources: Sequence[str]) -> dg.AssetsDefinition:
     """The asset `post_index` over all `sources`."""
+    parts = [key_part(source) for source in sources]
 
     @dg.asset(
         group_name="embedding",
         pool=VECTOR_STORE,
-        ins={f"posts_{name}": dg.AssetIn(["crawled_posts", name]) for name in sources},
+        ins={f"posts_{part}": dg.AssetIn(["crawled_posts", part]) for part in parts},
     )
     def post_index(
         context: dg.AssetExecutionContext, retrieval: Retrieval, **posts: pa.Table

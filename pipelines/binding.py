@@ -8,6 +8,7 @@ from typing import Any
 
 import dagster as dg
 
+from assets.crawl import key_part
 from chillguard.release.card import Provenance
 from chillguard.rows.records import SourceConfig
 from pipelines import parts
@@ -121,7 +122,10 @@ def _inputs(profile: Profile, store: PostStore) -> dict[str, Any]:
             path=str(profile.audit_decisions) if profile.audit_decisions else None
         ),
         "benchmark_files": SourceFiles(sources=_json(profile.benchmarks)),
-        **{f"crawler_{source.name}": _crawler(source, store) for source in profile.crawled},
+        **{
+            f"crawler_{key_part(source.name)}": _crawler(source, store)
+            for source in profile.crawled
+        },
     }
 
 

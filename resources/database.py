@@ -9,11 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import dagster as dg
 import sqlalchemy as sa
 import tenacity
 from sqlalchemy.dialects import postgresql, sqlite
 
 T = TypeVar("T")
+# What SQLite says of a file that it cannot read.
+_DAMAGED = ("file is not a database", "malformed")
 
 
 @functools.cache
@@ -26,6 +29,7 @@ def engine(url: str, tables: sa.MetaData) -> sa.Engine:
     found = sa.create_engine(url, pool_pre_ping=not url.startswith("sqlite"), hide_parameters=True)
     if found.dialect.name == "sqlite":
         sa.event.listen(found, "connect", _many_writers)
+        sa.event.listen(found, "handle_error", _tell_of_damage)
     tables.create_all(found)
     _add_columns(found, tables)
     return found
@@ -92,6 +96,17 @@ def replace(connection: sa.Connection, table: sa.Table, row: Mapping[str, Any]) 
 
 def _dialect(connection: sa.Connection) -> Any:
     return postgresql if connection.dialect.name == "postgresql" else sqlite
+
+
+def _tell_of_damage(context: sa.ExceptionContext) -> None:
+    """Raises `dg.Failure` for a file that is no database, or a broken one."""
+    told = str(context.original_exception)
+    if any(sign in told for sign in _DAMAGED):
+        file = context.engine.url.database if context.engine else None
+        raise dg.Failure(
+            f"database {file} is damaged ({told}): bring it back from a copy, or mend it with "
+            "`sqlite3 FILE .recover`; if it is moved away, every call is asked and paid for again"
+        ) from None
 
 
 def _many_writers(connection: Any, _: Any) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from chillguard.calls.answer import Answer as Answer
 from chillguard.calls.answer import plain
@@ -28,10 +28,10 @@ class Sampling(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    temperature: float = 0.0
-    top_p: float = 1.0
-    max_tokens: int = 512
-    top_logprobs: int = 0
+    temperature: float = Field(0.0, ge=0, le=2)
+    top_p: float = Field(1.0, gt=0, le=1)
+    max_tokens: int = Field(512, ge=1)
+    top_logprobs: int = Field(0, ge=0, le=20)
 
     def varied(self) -> "Sampling":
         """Sampling of a salvage attempt: asked greedily, the same answer would come again."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from chillguard.cleaning import survivors
 from chillguard.release import decontamination
@@ -30,12 +30,12 @@ class Bounds(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    min_per_category: int | None = 100
-    min_safe_share: float | None = 0.2
-    max_safe_share: float | None = 0.8
-    min_agreement: float | None = 0.7
-    max_leak_share: float = 0.02
-    max_abstentions: float | None = 0.9
+    min_per_category: int | None = Field(100, ge=0)
+    min_safe_share: float | None = Field(0.2, ge=0, le=1)
+    max_safe_share: float | None = Field(0.8, ge=0, le=1)
+    min_agreement: float | None = Field(0.7, ge=0, le=1)
+    max_leak_share: float = Field(0.02, ge=0, le=1)
+    max_abstentions: float | None = Field(0.9, ge=0, le=1)
 
 
 def leaks(train: pa.Table, test: pa.Table, config: survivors.CleaningConfig) -> list[str]:
