@@ -67,7 +67,8 @@ check: .venv/dev home
 
 docs: .venv/dev
 	$(MKDOCS)
-	@echo "The documentation is in $(CURDIR)/build/docs/index.html"
+	@echo "The documentation is in $(CURDIR)/build/docs/index.html; its search works where it is served:"
+	@echo "$(BIN)/python -m http.server -b 127.0.0.1 -d build/docs 8000"
 
 ui: .venv/core home
 	PYTHONWARNINGS=ignore $(BIN)/dagster dev -h 127.0.0.1 -p $(PORT) -w workspace.yaml

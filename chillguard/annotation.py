@@ -14,6 +14,7 @@ from chillguard.calls import call
 from chillguard.labeling import jury
 from chillguard.rows import intake
 from chillguard.tables import lineage
+from chillguard.tables.reasons import Reason, drop
 from chillguard.taxonomy import Taxonomy
 
 Row = dict[str, Any]
@@ -36,7 +37,7 @@ def real_rows(records: Iterable[Mapping[str, Any]]) -> pa.Table:
     for record in records:
         row = _born("real", record, times)
         if row.get("drop_reason") is None and (evidence := _irrelevant(row["text"])):
-            row |= {"drop_reason": "irrelevant", "drop_evidence": evidence}
+            drop(row, Reason.IRRELEVANT, evidence)
         kept = first.get(row["text_hash"])
         if row.get("drop_reason") is None and kept:
             evidence = f"same text as {kept['prompt_id']}"
@@ -46,7 +47,7 @@ def real_rows(records: Iterable[Mapping[str, Any]]) -> pa.Table:
                 disputed.add(kept["prompt_id"])
                 kept |= dict.fromkeys(_LABEL_COLUMNS)
                 evidence += ", label differs"
-            row |= {"drop_reason": "duplicate", "drop_evidence": evidence}
+            drop(row, Reason.DUPLICATE, evidence)
         else:
             first.setdefault(row["text_hash"], row)
         rows.append(row)
@@ -62,7 +63,7 @@ def public_rows(records: Iterable[Mapping[str, Any]]) -> pa.Table:
         row = _born("public", record, times)
         twin = first.setdefault(row["text_hash"], row["prompt_id"])
         if row.get("drop_reason") is None and twin != row["prompt_id"]:
-            row |= {"drop_reason": "duplicate", "drop_evidence": f"same text as {twin}"}
+            drop(row, Reason.DUPLICATE, f"same text as {twin}")
         rows.append(row)
     return lineage.PUBLIC_PROMPTS.build(rows)
 

@@ -56,8 +56,7 @@ class Role(RoleSettings, Part):
 class Embedder(Part):
     """What turns text into vectors: the stand-in, bge-m3 in process, or an embeddings endpoint.
 
-    Settings that are left out are those of `resources.vectors.edge_store` and of
-    `resources.vectors.qdrant_store`.
+    `path` and `devices` are those of bge-m3; `url`, `api_key` and `dimension` those of an endpoint.
     """
 
     kind: Literal["offline", "bge-m3", "endpoint"]
@@ -89,8 +88,7 @@ class Embedder(Part):
 class Translator(Part):
     """What translates English: the stand-in, opus-mt in process, or the model role `translator`.
 
-    Settings that are left out are those of `resources.vectors.edge_store` and of
-    `resources.vectors.qdrant_store`.
+    The other settings are those of opus-mt; what is left out is as `resources.translation` has it.
     """
 
     kind: Literal["offline", "opus-mt", "role"]
@@ -111,8 +109,8 @@ class Translator(Part):
 class VectorStore(Part):
     """Where vectors live: Qdrant's engine in process, or a Qdrant server.
 
-    Settings that are left out are those of `resources.vectors.edge_store` and of
-    `resources.vectors.qdrant_store`.
+    `exact` left out is true for kind edge and false for kind qdrant. All but `kind`, `exact`, `ef`
+    and `quantization` are settings of a server.
     """
 
     kind: Literal["edge", "qdrant"] = "edge"

@@ -61,7 +61,12 @@ class ProfileError(ValueError):
 
 
 class Profile(Part):
-    """Everything that a deployment chooses; science settings are under `settings`."""
+    """Everything that a deployment chooses; science settings are under `settings`.
+
+    `name` is that of the file unless set. `machines` says by asset what a step asks of Ray.
+    `ledger` is a SQLAlchemy URL, `tables` a path or fsspec URL; both are in the home unless set.
+    `budgets` maps an asset, or `run`, to its caps; `prices` names the file with what models cost.
+    """
 
     name: str
     executor: Literal["in_process", "multiprocess", "ray"] = "multiprocess"

@@ -17,6 +17,7 @@ from chillguard.cleaning import survivors
 from chillguard.release import decontamination, split
 from chillguard.rows import removal
 from chillguard.tables import lineage
+from chillguard.tables.reasons import Reason, drop
 
 Row = dict[str, Any]
 
@@ -47,23 +48,21 @@ def prepare(
     rows: list[Row] = [row for row in labeled.to_pylist() if row["drop_reason"] is None]
     for row in rows:
         if not row["may_train"]:
-            row |= {"drop_reason": "terms", "drop_evidence": "may_train is false"}
+            drop(row, Reason.TERMS, "may_train is false")
         elif removal.is_derived(row, taken_down):
             row |= removal.DROP
     survivors.drop_duplicates(rows, released, gate)
     for row in split.over_cap(_kept(rows), released, config):
-        row |= {"drop_reason": "balance", "drop_evidence": f"cap of {split.stratum(row)}"}
+        drop(row, Reason.BALANCE, f"cap of {split.stratum(row)}")
     sides = split.assign(_kept(rows), frozen, config)
     for row in rows:
         row["split"] = sides.get(row["family_id"])
     train, test = _side(rows, "train"), _side(rows, "test")
     for row, twin, score in survivors.leaks(train, test, gate):
-        row["drop_reason"] = "leak"
-        row["drop_evidence"] = f"twin={twin['prompt_id']} jaccard={score:.3f}"
+        drop(row, Reason.LEAK, f"twin={twin['prompt_id']} jaccard={score:.3f}")
     if benchmarks is not None:
         for row, benchmark, score in decontamination.overlaps(_kept(train), benchmarks, gate):
-            row["drop_reason"] = "leak"
-            row["drop_evidence"] = decontamination.evidence(benchmark, score)
+            drop(row, Reason.LEAK, decontamination.evidence(benchmark, score))
     return Parts(
         lineage.TRAIN_SET.build(_side(rows, "train")),
         lineage.TEST_SET.build(test),

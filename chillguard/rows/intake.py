@@ -9,7 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from chillguard import identity
+from chillguard.tables.reasons import Reason
 from chillguard.text import language, personal_data, screening
+
+# Patterns and screens run over every character, and a table holds it: 64 Ki characters are more
+# than any stage keeps (posts 2,000, prompts 1,000).
+MAX_CHARS = 65_536
 
 
 @dataclass(frozen=True)
@@ -18,22 +23,25 @@ class Admitted:
 
     text: str | None
     text_hash: str
-    drop_reason: str | None
+    drop_reason: Reason | None
     drop_evidence: str | None
 
 
 def admit(text: str) -> Admitted:
-    """Replace personal data and screen; a screened text leaves only its hash."""
+    """Replace personal data and screen; a text too long or screened leaves only its hash."""
+    if len(text) > MAX_CHARS:
+        evidence = f"{len(text)} characters, at most {MAX_CHARS} are read"
+        return Admitted(None, identity.text_hash(text), Reason.TOO_LONG, evidence)
     clean = personal_data.replace(text.strip())
     rule = screening.screen(clean)
     if rule:
-        return Admitted(None, identity.text_hash(clean), "screened", f"rule {rule}")
+        return Admitted(None, identity.text_hash(clean), Reason.SCREENED, f"rule {rule}")
     return Admitted(clean, identity.text_hash(clean), None, None)
 
 
 def taken_down(admitted: Admitted) -> Admitted:
     """What is left of a text that somebody had removed: its hash."""
-    return Admitted(None, admitted.text_hash, "takedown", "removed on request")
+    return Admitted(None, admitted.text_hash, Reason.TAKEDOWN, "removed on request")
 
 
 def prompt(

@@ -1,7 +1,7 @@
 """The wire to one chat endpoint: OpenAI-compatible requests over aiohttp.
 
-Sends one request and reads one answer, and says what kind of failure there was. Who asks, what is
-stored and what is tried again is `resources.models.engine`.
+Sends one request and reads one answer, and says what kind of failure there was. What is tried
+again, and after how long, is `resources.models.engine`.
 """
 
 import asyncio
@@ -177,6 +177,10 @@ PROBE = call.ChatRequest(
     sampling=call.Sampling(max_tokens=512),
     answer_schema={"choice": [_WORD, _WORD + "z"]},
 )
+
+
+# An endpoint is asked so often at most to find out how it binds a schema.
+PROBES = 3
 
 
 async def probe(send: Callable[[int, Binding], Awaitable[Reply]]) -> tuple[Binding, bool]:

@@ -13,20 +13,11 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from chillguard.calls import call
-from resources.models import backpressure, chat
+from resources.models import backpressure, chat, failures
 from resources.models.completion import Reply
 from resources.models.desk import Answered, Desk, GivenUp, Item
 from resources.models.endpoint import Endpoint
-from resources.models.failures import (
-    Failure,
-    Filtered,
-    Forbidden,
-    NoCompletion,
-    Overloaded,
-    Refused,
-    Stopped,
-    TimedOut,
-)
+from resources.models.failures import Failure
 from resources.models.outbox import Outbox
 
 _POLL_QUEUE_S = 1.0
@@ -168,8 +159,8 @@ class Engine:
             await question(self._model, self._may_ask, answered)
             endpoint.breaker.succeeded()
             self._cleared(endpoint, sent_at)
-        except (Forbidden, Refused) as failure:
-            self._stop(Stopped(endpoint.not_accepted(str(failure))))
+        except (failures.Forbidden, failures.Refused) as failure:
+            self._stop(failures.Stopped(endpoint.not_accepted(str(failure))))
         except Failure as failure:
             self.errors[str(failure)] += 1
             endpoint.breaker.failed(time.monotonic(), str(failure), sent_at)
@@ -213,26 +204,26 @@ class Engine:
         reason, told = str(failure), None
         self.errors[reason] += 1
         match failure:
-            case Refused():
+            case failures.Refused():
                 endpoint.breaker.succeeded()
-                kind = "refusal" if isinstance(failure, Filtered) else "rejected"
+                kind = "refusal" if isinstance(failure, failures.Filtered) else "rejected"
                 self._done.append(GivenUp(item, f"{kind}: {reason}", failure))
                 return
-            case Forbidden():
+            case failures.Forbidden():
                 endpoint.breaker.succeeded()
                 endpoint.deny(item, reason, now)
                 return
-            case Overloaded():
+            case failures.Overloaded():
                 endpoint.limiter.overloaded()
                 item.overloads += 1
-                item.attempts += isinstance(failure, TimedOut)
+                item.attempts += isinstance(failure, failures.TimedOut)
                 if told := failure.retry_after_s:
                     endpoint.breaker.paused(now + told)
             case _:
                 item.attempts += 1
         if told is None:
             endpoint.breaker.failed(now, reason, sent_at)
-        if isinstance(failure, NoCompletion) and not self._desk.charged(item):
+        if isinstance(failure, failures.NoCompletion) and not self._desk.charged(item):
             self._closed = True
         self._try_again(item, endpoint, reason, told)
 
@@ -240,7 +231,7 @@ class Engine:
         """A request that was sent after others were denied was answered: those were at fault."""
         for item, reason in endpoint.cleared(asked_at):
             status = reason.partition(":")[0]
-            self._done.append(GivenUp(item, f"rejected: {status}", Refused(status)))
+            self._done.append(GivenUp(item, f"rejected: {status}", failures.Refused(status)))
 
     def _try_again(
         self, item: Item, endpoint: Endpoint, reason: str, retry_after_s: float | None
@@ -289,7 +280,7 @@ class Engine:
         now = time.monotonic()
         if all(e.breaker.is_out(now, self._give_up_after_s) for e in self._endpoints):
             told = ", ".join(f"{e.shown} ({e.breaker.told(now)})" for e in self._endpoints)
-            raise Stopped(f"no endpoint answers: {told}")
+            raise failures.Stopped(f"no endpoint answers: {told}")
 
     def _poll_queues(self) -> None:
         now = time.monotonic()

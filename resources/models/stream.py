@@ -25,7 +25,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 _CHUNK = 512
 # Salvage attempts get repeat indices of their own, far above those a stage uses.
-_SALVAGE = 1_000_000
+SALVAGE = 1_000_000
 _LOOK_ELSEWHERE_EVERY_S = 0.5
 # Ways in which a model declines that are no fault of the answer's form.
 _DECLINED = frozenset({"content_filter", "refusal"})
@@ -273,7 +273,7 @@ class Stream(Generic[T]):
 
     def _key(self, one: "_Asked", salvage: int) -> str:
         model = self._model
-        repeat = one.request.repeat + salvage * _SALVAGE
+        repeat = one.request.repeat + salvage * SALVAGE
         return call.call_key(model.model, model.revision, one.request, repeat)
 
 
@@ -290,4 +290,4 @@ class _Asked:
     @property
     def repeat(self) -> int:
         """Repeat index of the latest attempt."""
-        return self.request.repeat + (len(self.keys) - 1) * _SALVAGE
+        return self.request.repeat + (len(self.keys) - 1) * SALVAGE
