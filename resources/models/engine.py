@@ -22,7 +22,6 @@ from resources.models.outbox import Outbox
 
 _POLL_QUEUE_S = 1.0
 _TICK_S = 0.25
-_DRAIN_WITHIN_S = 30.0
 _PAUSE_S = 0.02
 # An endpoint that is up but always says 429 must not hold a row for ever.
 _MAX_OVERLOADS = 60
@@ -50,7 +49,7 @@ class Engine:
         self._attempts = attempts
         self._give_up_after_s = give_up_after_s
         self._ready: deque[Item] = deque()
-        self._outbox = Outbox(desk.commit, self._committed, self._fail, give_up_after_s)
+        self._outbox = Outbox(desk.commit, self._committed, self._stop, give_up_after_s)
         self._done: list[Answered | GivenUp] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting = 0
@@ -102,8 +101,8 @@ class Engine:
                 await asyncio.wait_for(self._wake.wait(), self._pause())
             self._wake.clear()
             await self._raise_if_stopped()
-        done, self._done = self._done, []
         self._left_at = time.monotonic()
+        done, self._done = self._done, []
         return done
 
     async def close(self) -> None:
@@ -130,9 +129,9 @@ class Engine:
         now = time.monotonic()
         for endpoint in self._endpoints:
             if self._binds and endpoint.wants_probe(now):
-                self._start(self._probe(endpoint), endpoint, now)
+                self._start(self._ask_of_our_own(endpoint, endpoint.probe), endpoint, now)
             elif endpoint.wants_check(bool(self._ready), now):
-                self._start(self._check(endpoint), endpoint, now)
+                self._start(self._ask_of_our_own(endpoint, endpoint.check), endpoint, now)
         while self._ready and (free := self._pick(now)):
             if not self._ready[0].reserved and not self._desk.may_send(self._ready[0]):
                 self._closed = True
@@ -146,35 +145,27 @@ class Engine:
         self._tasks.add(task)
         task.add_done_callback(self._finished)
 
-    async def _probe(self, endpoint: Endpoint) -> None:
-        await self._ask_of_our_own(endpoint, endpoint.probe)
+    async def _ask_of_our_own(self, endpoint: Endpoint, question: Any) -> None:
+        """Ask a plain question: how a schema binds, or whether all requests are denied."""
 
-    async def _check(self, endpoint: Endpoint) -> None:
-        """A plain question tells whether the endpoint denies everything."""
-        if await self._ask_of_our_own(endpoint, endpoint.check):
-            self._cleared(endpoint, time.monotonic())
-
-    async def _ask_of_our_own(self, endpoint: Endpoint, question: Any) -> bool:
         def answered(number: int, reply: Reply, latency_ms: float) -> None:
             # It asks about the endpoint, so that is in its key: each of several is paid for.
             key = call.call_key(self._model, endpoint.shown, chat.PROBE, number)
-            self._answered(
-                Answered(Item(key, chat.PROBE, number), reply, endpoint.shown, latency_ms)
-            )
+            item = Item(key, chat.PROBE, number)
+            self._answered(Answered(item, reply, endpoint.shown, latency_ms))
 
         sent_at = time.monotonic()
         try:
             await question(self._model, self._may_ask, answered)
             endpoint.breaker.succeeded()
-            return True
+            self._cleared(endpoint, sent_at)
         except (failures.Forbidden, failures.Refused) as failure:
-            self._failure = failures.Stopped(endpoint.not_accepted(str(failure)))
+            self._stop(failures.Stopped(endpoint.not_accepted(str(failure))))
         except Failure as failure:
             self.errors[str(failure)] += 1
             endpoint.breaker.failed(time.monotonic(), str(failure), sent_at)
         finally:
             endpoint.limiter.in_flight -= 1
-        return False
 
     def _may_ask(self) -> bool:
         self._closed |= not self._desk.may_ask(chat.PROBE)
@@ -274,17 +265,17 @@ class Engine:
         self._closed |= not self._desk.book(answered)
         self._outbox.add(answered)
 
+    def _stop(self, error: BaseException) -> None:
+        self._failure = error
+        self._wake.set()
+
     def _committed(self, answered: list[Answered]) -> None:
         self._done += [one for one in answered if one.item.request is not chat.PROBE]
         self._wake.set()
 
-    def _fail(self, error: BaseException) -> None:
-        self._failure = error
-        self._wake.set()
-
     async def _raise_if_stopped(self) -> None:
         if self._failure:
-            await self.drain(_DRAIN_WITHIN_S)
+            await self.drain(within_s=30.0)
             raise self._failure
         now = time.monotonic()
         if all(e.breaker.is_out(now, self._give_up_after_s) for e in self._endpoints):
