@@ -147,6 +147,11 @@ def spent(usage: Usage | None) -> dict[str, Any]:
         "completion_tokens": usage.completion_tokens,
         "cost": "unpriced" if usage.paid and usage.unpriced == usage.paid else usage.cost,
     }
+    seldom = {
+        "calls_with_estimated_tokens": usage.tokens_estimated,
+        "thinking_characters": usage.thinking,
+    }
+    found |= {name: count for name, count in seldom.items() if count}
     tables = {
         "quarantined_by_reason": usage.reasons,
         "refusals_by_model": +usage.refusals,
@@ -184,7 +189,7 @@ def _thinned(history: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]
 def plan_metadata(stages: Sequence[StagePlan]) -> dict[str, Any]:
     """The refresh plan as a table, and its totals.
 
-    `cost` is empty where a model has no price, `hours` where nothing was measured yet.
+    A span is what is sure and what may come at most.
     """
     head = (
         *("asset", "role", "model", "at least", "at most", "in ledger"),

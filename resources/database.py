@@ -5,14 +5,16 @@ business of those who own them.
 """
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import dagster as dg
 import sqlalchemy as sa
+import tenacity
 from sqlalchemy.dialects import postgresql, sqlite
 
+T = TypeVar("T")
 # What SQLite says of a file that it cannot read.
 _DAMAGED = ("file is not a database", "malformed")
 
@@ -23,7 +25,8 @@ def engine(url: str, tables: sa.MetaData) -> sa.Engine:
     name = sa.make_url(url).database
     if url.startswith("sqlite") and name:
         Path(name).parent.mkdir(parents=True, exist_ok=True)
-    found = sa.create_engine(url)
+    # A server may have started again since; and an error's text must not hold what was written.
+    found = sa.create_engine(url, pool_pre_ping=not url.startswith("sqlite"), hide_parameters=True)
     if found.dialect.name == "sqlite":
         sa.event.listen(found, "connect", _many_writers)
         sa.event.listen(found, "handle_error", _tell_of_damage)
@@ -60,6 +63,27 @@ def insert_new(
     """Insert rows; one whose key is there already stays as it is."""
     if rows:
         connection.execute(_dialect(connection).insert(table).on_conflict_do_nothing(), rows)
+
+
+def lock_for_writing(connection: sa.Connection, table: sa.Table) -> None:
+    """Let nobody else write to a table until the transaction of the connection ends."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    else:
+        connection.execute(sa.text(f"LOCK TABLE {table.name} IN EXCLUSIVE MODE"))
+
+
+def patiently(within_s: float, work: Callable[[], T]) -> T:
+    """What work on a database returns: tried again while it is locked, full or starting anew."""
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(
+            (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError)
+        ),
+        stop=tenacity.stop_after_delay(within_s),
+        wait=tenacity.wait_exponential(multiplier=0.1, max=2.0),
+        reraise=True,
+    )
+    return retrying(work)
 
 
 def replace(connection: sa.Connection, table: sa.Table, row: Mapping[str, Any]) -> None:

@@ -44,6 +44,7 @@ ELSEWHERE = {
 }
 # Tests of no single module: what they are about.
 CONCEPTS = {
+    "tests/chillguard/tables/test_facts.py": "what is true of a column, for every table and user",
     "tests/prompts/test_templates.py": "every template, each by its inputs",
     "tests/resources/inputs/test_hostile_files.py": "files made to harm, whatever reads them",
 }

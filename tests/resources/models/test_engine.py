@@ -108,7 +108,7 @@ def test_an_overload_costs_no_attempt():
 
 
 def test_a_time_out_costs_an_attempt():
-    wire = Wire(*[chat.Overloaded("time-out after 1 s")] * 2)
+    wire = Wire(*[chat.TimedOut("time-out after 1 s")] * 2)
     [one] = Run(wire, attempts=2)().results
     assert (type(one), one.reason) == (GivenUp, "gave up: time-out after 1 s")
 
