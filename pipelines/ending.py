@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
-from dagster._core.loader import LoadingContext
+from dagster._core.loader import LoadingContextForTest
 
 # The form of a notice (`resources.notifier`).
 _FAILED, _NEXT = " failed: ", ". Next: "
@@ -57,7 +57,8 @@ def dropped(reasons: Iterable[str]) -> str:
 def stale(instance: dg.DagsterInstance, defs: dg.Definitions) -> str:
     """Assets that were made by other code or of other inputs than there are now."""
     graph = defs.resolve_asset_graph()
-    resolver = CachingStaleStatusResolver(instance, graph, _Loading(instance))
+    # Dagster's context outside of its web server; nothing in it is for tests alone.
+    resolver = CachingStaleStatusResolver(instance, graph, LoadingContextForTest(instance))
     keys = sorted(graph.materializable_asset_keys)
     found = {
         key.to_user_string(): 1
@@ -65,23 +66,6 @@ def stale(instance: dg.DagsterInstance, defs: dg.Definitions) -> str:
         if key.path[0] != "refresh_plan" and resolver.get_status(key) is StaleStatus.STALE
     }
     return _line("stale", found, "assets: run again to make them anew")
-
-
-class _Loading(LoadingContext):
-    """What the resolver asks for, outside of a web server."""
-
-    def __init__(self, instance: dg.DagsterInstance) -> None:
-        self._instance, self._loaders = instance, dict[Any, Any]()
-
-    @property
-    def instance(self) -> dg.DagsterInstance:
-        """The instance that remembers what was made."""
-        return self._instance
-
-    @property
-    def loaders(self) -> dict[Any, Any]:
-        """Loaders made so far."""
-        return self._loaders
 
 
 def _materialized(

@@ -49,6 +49,15 @@ class Releases(dg.ConfigurableResource):
             for key in self._read(version, side, ["prompt_id"])["prompt_id"].to_pylist()
         }
 
+    def sides_of(self, prompt_id: str) -> dict[str, str]:
+        """On which side each release holds the prompt that holds it, by version, oldest first."""
+        return {
+            version: side
+            for version in self.versions()
+            for side in SIDES
+            if prompt_id in self._read(version, side, ["prompt_id"])["prompt_id"].to_pylist()
+        }
+
     def holding(self, prompt_ids: Collection[str]) -> dict[str, int]:
         """How many of the prompts each release holds that holds any, by version."""
         wanted = pa.array(sorted(prompt_ids), pa.string())

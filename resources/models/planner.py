@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, TypeVar
 
-from chillguard.calls import call, refusals
+from chillguard.calls import attempts, call
 from chillguard.lineage import plan
 from chillguard.lineage.bounds import Foreseen
 from chillguard.settings import Settings
@@ -137,8 +137,8 @@ class _Counting(call.Ask):
             known = self._models.ledger.answers(keys)
             held = self._models.ledger.quarantined(keys)
             for key, request in zip(keys, chunk, strict=True):
-                attempts = _Attempts(self._models, bound, tally, request, held.get(key))
-                yield attempts.outcome(key, known, parse)
+                followed = _Attempts(self._models, bound, tally, request, held.get(key))
+                yield followed.outcome(key, known, parse)
 
 
 @dataclass
@@ -167,17 +167,16 @@ class _Attempts:
             return call.Outcome(self.request.row_id, key, call.read(parse, answer))
         except call.Unreadable as error:
             self.fallback = error.fallback or self.fallback
-            if self.made < self._attempts:
+            if self.made < attempts.most(answer, self.bound.salvage, self._drives):
                 return self._next(parse)
             if self.fallback is not None:
                 return call.Outcome(self.request.row_id, key, self.fallback)
-            told = "refusal" if refusals.is_refusal(answer.text) else f"unreadable: {error}"
+            told = attempts.reason(answer, error)
             return call.Outcome(self.request.row_id, key, None, told)
 
     @property
-    def _attempts(self) -> int:
-        drives = self.quarantined.drives if self.quarantined else 0
-        return 1 + self.bound.salvage + drives * (1 + self.bound.salvage)
+    def _drives(self) -> int:
+        return self.quarantined.drives if self.quarantined else 0
 
     def _next(self, parse: call.Parser[T]) -> call.Outcome[T]:
         self.request = replace(self.request, sampling=self.request.sampling.varied())
@@ -190,7 +189,7 @@ class _Attempts:
         if self.quarantined and self.quarantined.held:
             return call.Outcome(self.request.row_id, key, None, self.quarantined.reason)
         self.tally.new += 1
-        self.tally.again += max(0, self._attempts - 1 - self.bound.salvage)
+        self.tally.again += self._drives * (1 + self.bound.salvage)
         self.tally.characters += sum(len(m["content"]) for m in self.request.messages)
         self.tally.max_tokens = self.request.sampling.max_tokens
         self.tally.binds |= self.request.answer_schema is not None

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
-from chillguard.calls import call, refusals
+from chillguard.calls import attempts, call
 from resources import database
 from resources.models.desk import Answered, GivenUp, Item
 from resources.models.endpoint import Endpoint
@@ -28,7 +28,6 @@ _CHUNK = 512
 SALVAGE = 1_000_000
 _LOOK_ELSEWHERE_EVERY_S = 0.5
 # Ways in which a model declines that are no fault of the answer's form.
-_DECLINED = frozenset({"content_filter", "refusal"})
 
 
 class Stream(Generic[T]):
@@ -128,22 +127,17 @@ class Stream(Generic[T]):
             self._progress.note_once(f"a parser is to be mended: {error} at {one.request.template}")
         one.fallback = error.fallback or one.fallback
         drives = one.quarantined.drives if one.quarantined else 0
-        # A filter says the same again.
-        more = 0 if answer.finish_reason == "content_filter" else self._model.salvage
-        if len(one.keys) <= more + drives * (1 + self._model.salvage):
+        if len(one.keys) < attempts.most(answer, self._model.salvage, drives):
             one.request = replace(one.request, sampling=one.request.sampling.varied())
             one.keys.append(self._key(one, len(one.keys)))
             yield from self._salvage(one)
         elif one.fallback is not None:
             yield self._good(one, one.fallback)
-        elif answer.finish_reason in _DECLINED or refusals.is_refusal(answer.text):
-            filtered = answer.finish_reason == "content_filter"
-            reason = "content_filter" if filtered else "refusal"
-            yield self._failed(one, reason, answer.text, declined=True)
         else:
-            if one.is_fresh:
+            declined, reason = attempts.is_declined(answer), attempts.reason(answer, error)
+            if one.is_fresh and not declined:
                 self._evidence.was_unreadable(str(error))
-            yield self._failed(one, f"unreadable: {error}", answer.text)
+            yield self._failed(one, reason, answer.text, declined=declined)
 
     def _good(self, one: "_Asked", value: T) -> call.Outcome[T]:
         if one.quarantined:
