@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NotRequired, Protocol, TypedDict, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -45,9 +45,22 @@ class ChatRequest:
     row_id: str
     messages: tuple[Mapping[str, str], ...]
     sampling: Sampling
-    answer_schema: Mapping[str, Any] | None = None
+    answer_schema: Mapping[str, object] | None = None
     repeat: int = 0
     template: str | None = None
+
+
+class Alternative(TypedDict):
+    """A token that might have stood at a position, and the logarithm of its probability."""
+
+    token: str
+    logprob: float
+
+
+class Position(Alternative):
+    """The token that stands at a position of an answer, and what might have stood there."""
+
+    top_logprobs: NotRequired[list[Alternative]]
 
 
 @dataclass(frozen=True)
@@ -56,7 +69,7 @@ class Answer:
 
     text: str
     finish_reason: str
-    logprobs: Sequence[Mapping[str, Any]] | None = None
+    logprobs: Sequence[Position] | None = None
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ or votes are not those of the last run, since a new release then follows.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 
@@ -20,11 +19,12 @@ from chillguard.rewriting import rewrites
 from chillguard.settings import Settings
 from chillguard.synthesis import rag
 from chillguard.tables import lineage
+from chillguard.tables.rows import Prompt
 from chillguard.tables.table import Table
 from chillguard.taxonomy import Taxonomy
 
 AskFor = Callable[[str], call.Ask]
-Collect = Callable[[Table, Iterable[Iterable[Mapping[str, Any]]]], pa.Table]
+Collect = Callable[[Table[Prompt], Iterable[Iterable[Prompt]]], pa.Table]
 Nearest = Callable[[Sequence[str], int, embedding.PostFilter, pa.Table], list[list[str]]]
 
 
@@ -126,7 +126,10 @@ def _jury(
         tables.append(jury.cast(juror, prompts, inputs.taxonomy, settings.labeling, ask))
     votes = jury.by_prompt(tables)
     unasked = {
-        row["prompt_id"] for t in tables for row in t.to_pylist() if row["reason"] == call.UNASKED
+        vote["prompt_id"]
+        for votes_of in tables
+        for vote in lineage.JURY_VOTES.rows(votes_of)
+        if vote["reason"] == call.UNASKED
     }
     labeled = jury.to_label(clean, settings.labeling)
     settled = [row for row in labeled if row["prompt_id"] not in unasked]

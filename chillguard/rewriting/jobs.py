@@ -7,16 +7,17 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import pyarrow as pa
 
 from chillguard import identity, taxonomy
 from chillguard.rewriting.methods import Method
+from chillguard.tables import lineage
+from chillguard.tables.rows import Prompt
 
 CallPer = Literal["method", "source", "texts"]
 _CHUNK = 4096
-Row = dict[str, Any]
 # Places of sources in the table, and the methods by which they are rewritten in one call.
 Group = tuple[tuple[int, ...], tuple[Method, ...]]
 
@@ -28,7 +29,7 @@ class Job:
     Several sources share one method, label and macro category.
     """
 
-    sources: tuple[Row, ...]
+    sources: tuple[Prompt, ...]
     methods: tuple[Method, ...]
 
     @property
@@ -38,7 +39,7 @@ class Job:
         return "/".join(ids)
 
     @property
-    def asked(self) -> list[tuple[Row, Method]]:
+    def asked(self) -> list[tuple[Prompt, Method]]:
         """What is asked for, in the order of its numbers in the answer."""
         return [(source, method) for source in self.sources for method in self.methods]
 
@@ -105,6 +106,8 @@ def jobs(annotated: pa.Table, wanted: Iterator[Group]) -> Iterator[Job]:
     """The calls with the rows of their sources, a few thousand in memory at a time."""
     while some := list(itertools.islice(wanted, _CHUNK)):
         places = sorted({place for of_group, _ in some for place in of_group})
-        rows = dict(zip(places, annotated.take(places).to_pylist(), strict=True))
+        rows = dict(
+            zip(places, lineage.ANNOTATED_PROMPTS.rows(annotated.take(places)), strict=True)
+        )
         for of_group, found in some:
             yield Job(tuple(rows[place] for place in of_group), found)

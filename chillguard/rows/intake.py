@@ -4,12 +4,13 @@ Personal data is replaced, the dual-use screen is applied, and the row gets its 
 happens to a row afterwards is the business of its stage.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict, Unpack
 
 from chillguard import identity
-from chillguard.tables.reasons import Reason
+from chillguard.tables import rows
+from chillguard.tables.reasons import Reason, drop
 from chillguard.text import language, personal_data, screening
 
 
@@ -37,6 +38,25 @@ def taken_down(admitted: Admitted) -> Admitted:
     return Admitted(None, admitted.text_hash, Reason.TAKEDOWN, "removed on request")
 
 
+class Born(TypedDict, total=False):
+    """Columns of a prompt at birth that tell nothing of its identity."""
+
+    family_id: str
+    context_post_ids: list[str]
+    query_id: str | None
+    call_key: str | None
+    lang: str | None
+    source_label: str | None
+    intended_label: str | None
+    intended_category: str | None
+    is_twin: bool
+    decided_by: str | None
+    may_redistribute: bool
+    may_train: bool
+    drop_reason: str | None
+    drop_evidence: str | None
+
+
 def prompt(
     origin: str,
     method: str,
@@ -44,8 +64,8 @@ def prompt(
     text: str | None,
     repeat: int = 0,
     born_from: Sequence[str] = (),
-    **columns: Any,
-) -> dict[str, Any]:
+    **columns: Unpack[Born],
+) -> rows.Prompt:
     """A prompt row at birth; `text` None makes a dropped slot (give `drop_reason`).
 
     `parents` are the rows it was made from. `born_from` names what else tells two births apart
@@ -55,29 +75,41 @@ def prompt(
     key = identity.prompt_id(
         origin, [*parents, *born_from], method, repeat, admitted.text or admitted.text_hash
     )
-    row = {
+    row: rows.Prompt = {
         "prompt_id": key,
         "family_id": key,
         "origin": origin,
         "method": method,
         "parent_ids": list(parents),
         "context_post_ids": [],
+        "query_id": None,
+        "call_key": None,
+        "text": None,
+        "text_hash": admitted.text_hash,
+        "lang": None,
+        "response": None,
+        "source_label": None,
+        "intended_label": None,
+        "intended_category": None,
         "is_twin": False,
+        "decided_by": None,
         "may_redistribute": True,
         "may_train": True,
-        "text_hash": admitted.text_hash,
+        "drop_reason": None,
+        "drop_evidence": None,
         **columns,
-        "text": admitted.text or None,
     }
-    if row["text"] and not row.get("lang"):
+    row["text"] = admitted.text or None
+    if row["text"] and not row["lang"]:
         row["lang"] = language.detect(row["text"])
     if admitted.drop_reason:
-        row |= {"drop_reason": admitted.drop_reason, "drop_evidence": admitted.drop_evidence}
+        drop(row, admitted.drop_reason, admitted.drop_evidence)
     return row
 
 
-def inherited(parents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def inherited(parents: Sequence[rows.Terms]) -> rows.Terms:
     """Terms of a row made from `parents`: the strictest of theirs."""
     return {
-        term: all(parent[term] for parent in parents) for term in ("may_redistribute", "may_train")
+        "may_redistribute": all(parent["may_redistribute"] for parent in parents),
+        "may_train": all(parent["may_train"] for parent in parents),
     }

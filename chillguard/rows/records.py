@@ -7,15 +7,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired, TypedDict, cast
 
+import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 from pydantic import Field as Setting
 
 from chillguard.tables import lineage
 
 Field = Literal["text", "id", "url", "lang", "label", "category"]
-Row = dict[str, Any]
 _MAX_SHOWN = 32
 
 
@@ -105,13 +105,27 @@ class Reject:
     reason: str
 
 
+class Record(TypedDict):
+    """A good record: a text under the terms of its source, and what else the file says of it."""
+
+    source: str
+    lang: str | None
+    may_redistribute: bool
+    may_train: bool
+    text: str
+    id: NotRequired[str]
+    url: NotRequired[str]
+    label: NotRequired[str]
+    category: NotRequired[str]
+
+
 class RecordError(ValueError):
     """A file of which no row can be used; the message names file, line and column."""
 
 
 def accept(
     parsed: Iterable[Parsed], source: AnySource, codes: Iterable[str], rejects: list[Reject]
-) -> Iterator[Row]:
+) -> Iterator[Record]:
     """Yield the good records, append the others to `rejects`.
 
     Raises `RecordError` if there are rows and not one is good, or a column of `where` is missing.
@@ -141,15 +155,23 @@ def accept(
         raise RecordError(_nothing_wanted(source, unwanted, lacking[0]))
 
 
-def rejected_rows(rejects: Iterable[Reject]) -> Any:
+def rejected_rows(rejects: Iterable[Reject]) -> pa.Table:
     """The `rejected_rows/<asset>` table."""
-    return lineage.REJECTED_ROWS.build(vars(reject) for reject in rejects)
+    return lineage.REJECTED_ROWS.build(
+        {
+            "source": reject.source,
+            "line": reject.line,
+            "column": reject.column,
+            "reason": reject.reason,
+        }
+        for reject in rejects
+    )
 
 
-def _record(row: Parsed, source: AnySource, codes: frozenset[str]) -> Row | Reject:
+def _record(row: Parsed, source: AnySource, codes: frozenset[str]) -> Record | Reject:
     if row.error is not None:
         return _reject(source, row, "*", row.error)
-    record: Row = {"lang": source.lang, "source": source.name, **source.terms}
+    record: dict[str, Any] = {"lang": source.lang, "source": source.name, **source.terms}
     for field, column in sorted(source.columns.items(), key=lambda item: item[0] != "text"):
         value = _look_up(row.columns, column)
         reason = _fault(field, value, source, codes)
@@ -157,7 +179,7 @@ def _record(row: Parsed, source: AnySource, codes: frozenset[str]) -> Row | Reje
             return _reject(source, row, column, reason)
         if value is not None:
             record[field] = source.labels[value] if field == "label" else str(value)
-    return record
+    return cast("Record", record)
 
 
 _MISSING = object()

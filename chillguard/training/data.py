@@ -5,7 +5,7 @@ A row that is too long is left out and counted, never cut: a cut row would lose 
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,6 +22,24 @@ Row = dict[str, Turns]
 
 class TrainingError(ValueError):
     """A job that cannot be done; one sentence says which file, row or setting and what to do."""
+
+
+class Trained(TypedDict):
+    """A row of a stage file of the classifier."""
+
+    prompt_id: str
+    text: str | None
+    label: str
+    micro_category: str | None
+
+
+class Preferred(TypedDict):
+    """A row of a stage file of the generator."""
+
+    pair_id: str
+    prompt: str | Turns
+    chosen: str
+    rejected: str
 
 
 def rows(spec: TrainingSpec, stage: str) -> list[Row]:
@@ -69,7 +87,7 @@ def _read(stage: str, columns: Sequence[str]) -> pa.Table:
     return table
 
 
-def _labelled(row: Mapping[str, Any], form: LabelFormat, stage: str) -> Row:
+def _labelled(row: Trained, form: LabelFormat, stage: str) -> Row:
     where = f"training file {stage}, row {row['prompt_id']}"
     if not row["text"]:
         raise TrainingError(f"{where}: text is empty")
@@ -84,9 +102,9 @@ def _labelled(row: Mapping[str, Any], form: LabelFormat, stage: str) -> Row:
     }
 
 
-def _pair(row: Mapping[str, Any], stage: str) -> Row:
+def _pair(row: Preferred, stage: str) -> Row:
     where = f"training file {stage}, pair {row['pair_id']}"
-    empty = [name for name in PAIR_COLUMNS[1:] if not row[name]]
+    empty = [name for name, value in row.items() if name in PAIR_COLUMNS[1:] and not value]
     if empty:
         raise TrainingError(f"{where}: {empty[0]} is empty")
     if row["chosen"] == row["rejected"]:

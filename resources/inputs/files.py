@@ -54,7 +54,9 @@ class SourceFiles(dg.ConfigurableResource):
 
     sources: list[dict[str, Any]]
 
-    def records(self, codes: Iterable[str], rejects: list[records.Reject]) -> Iterator[records.Row]:
+    def records(
+        self, codes: Iterable[str], rejects: list[records.Reject]
+    ) -> Iterator[records.Record]:
         """Good records of all files in order; the others are appended to `rejects`."""
         known = list(codes)
         for document in self.sources:
