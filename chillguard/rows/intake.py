@@ -6,7 +6,7 @@ happens to a row afterwards is the business of its stage.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypedDict, Unpack
+from typing import Unpack
 
 from chillguard import identity
 from chillguard.tables import rows
@@ -38,25 +38,6 @@ def taken_down(admitted: Admitted) -> Admitted:
     return Admitted(None, admitted.text_hash, Reason.TAKEDOWN, "removed on request")
 
 
-class Born(TypedDict, total=False):
-    """Columns of a prompt at birth that tell nothing of its identity."""
-
-    family_id: str
-    context_post_ids: list[str]
-    query_id: str | None
-    call_key: str | None
-    lang: str | None
-    source_label: str | None
-    intended_label: str | None
-    intended_category: str | None
-    is_twin: bool
-    decided_by: str | None
-    may_redistribute: bool
-    may_train: bool
-    drop_reason: str | None
-    drop_evidence: str | None
-
-
 def prompt(
     origin: str,
     method: str,
@@ -64,7 +45,7 @@ def prompt(
     text: str | None,
     repeat: int = 0,
     born_from: Sequence[str] = (),
-    **columns: Unpack[Born],
+    **columns: Unpack[rows.Born],
 ) -> rows.Prompt:
     """A prompt row at birth; `text` None makes a dropped slot (give `drop_reason`).
 

@@ -64,6 +64,25 @@ class Prompt(Birth, Drop):
     """A row of the tables in which prompts are born."""
 
 
+class Born(TypedDict, total=False):
+    """Columns of a prompt at birth that tell nothing of its identity."""
+
+    family_id: str
+    context_post_ids: list[str]
+    query_id: str | None
+    call_key: str | None
+    lang: str | None
+    source_label: str | None
+    intended_label: str | None
+    intended_category: str | None
+    is_twin: bool
+    decided_by: str | None
+    may_redistribute: bool
+    may_train: bool
+    drop_reason: str | None
+    drop_evidence: str | None
+
+
 class Candidate(Prompt):
     """A row of `candidate_prompts`."""
 

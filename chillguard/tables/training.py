@@ -65,6 +65,39 @@ class Checkpoint(TypedDict):
     weights: str
 
 
+class Predicted(TypedDict):
+    """What the classifier said of a generated prompt, or why it said nothing."""
+
+    predicted_label: str | None
+    reason: str | None
+
+
+class Scored(TypedDict):
+    """What the generator scored a generated prompt, or why there is no score."""
+
+    score: int | None
+    reason: str | None
+    call_key: str
+
+
+class Trained(TypedDict):
+    """A row of a stage file of the classifier."""
+
+    prompt_id: str
+    text: str | None
+    label: str
+    micro_category: str | None
+
+
+class Preferred(TypedDict):
+    """A row of a stage file of the generator."""
+
+    pair_id: str
+    prompt: str | list[Mapping[str, str]]
+    chosen: str
+    rejected: str
+
+
 GENERATED_PROMPTS = Table(
     "generated_prompts",
     "rewrite of a Train sample asked for",

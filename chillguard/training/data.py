@@ -5,12 +5,13 @@ A row that is too long is left out and counted, never cut: a cut row would lose 
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from chillguard.tables import lineage
+from chillguard.tables.training import Preferred, Trained
 from chillguard.training.label_format import LabelFormat
 from chillguard.training.spec import SftConfig, TrainingSpec
 
@@ -22,24 +23,6 @@ Row = dict[str, Turns]
 
 class TrainingError(ValueError):
     """A job that cannot be done; one sentence says which file, row or setting and what to do."""
-
-
-class Trained(TypedDict):
-    """A row of a stage file of the classifier."""
-
-    prompt_id: str
-    text: str | None
-    label: str
-    micro_category: str | None
-
-
-class Preferred(TypedDict):
-    """A row of a stage file of the generator."""
-
-    pair_id: str
-    prompt: str | Turns
-    chosen: str
-    rejected: str
 
 
 def rows(spec: TrainingSpec, stage: str) -> list[Row]:

@@ -21,9 +21,8 @@ from chillguard.rows import guards, intake
 from chillguard.tables import lineage, training
 from chillguard.tables.reasons import KEPT, Reason, drop, dropped
 from chillguard.tables.rows import Sample, given
-from chillguard.tables.training import Generated
+from chillguard.tables.training import Generated, Scored
 from chillguard.taxonomy import Taxonomy
-from chillguard.training.pairs import Scored
 from prompts import fingerprint, named, render
 
 GENERATE = {label: f"training/generate_{label}" for label in lineage.LABELS}

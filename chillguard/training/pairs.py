@@ -8,7 +8,6 @@ and scores are had is `chillguard.training.generation` and `chillguard.evaluatio
 import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TypedDict
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,27 +15,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from chillguard import identity
 from chillguard.tables import training
 from chillguard.tables.rows import given
-from chillguard.tables.training import Generated, Graded, Pair
+from chillguard.tables.training import Generated, Graded, Pair, Predicted, Scored
 
 LEVELS = ("L1", "L2", "L3", "L4")
 # Chosen before rejected, first rule first; L2 with L3 is left out to keep noise out.
 PRIORITY = (("L1", "L4"), ("L1", "L3"), ("L2", "L4"))
 _GOOD = 3
-
-
-class Predicted(TypedDict):
-    """What the classifier said of a generated prompt, or why it said nothing."""
-
-    predicted_label: str | None
-    reason: str | None
-
-
-class Scored(TypedDict):
-    """What the generator scored a generated prompt, or why there is no score."""
-
-    score: int | None
-    reason: str | None
-    call_key: str
 
 
 class PairsConfig(BaseModel):

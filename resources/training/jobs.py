@@ -18,8 +18,7 @@ import pyarrow.parquet as pq
 
 from chillguard import identity
 from chillguard.release import approval
-from chillguard.tables.training import Checkpoint
-from chillguard.training.pairs import Predicted
+from chillguard.tables.training import Checkpoint, Predicted
 from chillguard.training.spec import MdpoConfig, SftConfig, TrainingSpec
 from resources.home import approvals
 from resources.home.releases import Releases
