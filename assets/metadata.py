@@ -11,15 +11,17 @@ import pyarrow as pa
 
 from chillguard import identity, plots
 from chillguard.labeling import report
-from chillguard.lineage.plan import StagePlan
 from chillguard.release import card
+from chillguard.rows import records
 from chillguard.tables.reasons import Reason
 from chillguard.text import personal_data
+from resources.models.planner import StagePlan
 from resources.models.progress import Usage
 
 Cell = str | int | float | bool | None
 _PREVIEW_ROWS = 5
 _SHOWN_STEPS = 50
+_SHOWN_REJECTS = 50
 _CURVES = ("loss", "beta", "alpha")
 _PICTURED = {"label": "rows per label", "intended_label": "rows per intended label"}
 _CATEGORIES = {"micro_category": "rows per category", "intended_category": "rows per intended one"}
@@ -143,7 +145,7 @@ def spent(usage: Usage | None) -> dict[str, Any]:
         "calls_quarantined": usage.quarantined,
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
-        "cost": usage.cost,
+        "cost": "unpriced" if usage.paid and usage.unpriced == usage.paid else usage.cost,
     }
     tables = {
         "quarantined_by_reason": usage.reasons,
@@ -182,27 +184,48 @@ def _thinned(history: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]
 def plan_metadata(stages: Sequence[StagePlan]) -> dict[str, Any]:
     """The refresh plan as a table, and its totals.
 
-    `cost` is empty where a model has no price, `hours` where nothing was measured yet.
+    A span is what is sure and what may come at most.
     """
     head = (
-        *("asset", "role", "model", "new", "in ledger", "to follow"),
-        *("prompt tokens", "completion tokens", "cost", "hours"),
+        *("asset", "role", "model", "new calls", "at most", "in ledger", "prompt tokens"),
+        *("completion tokens", "cost", "hours", "not foreseen"),
     )
     lines = [
         (
-            *(s.asset, s.role, s.model, s.new, s.known, s.follow_up),
-            *(s.prompt_tokens, s.completion_tokens, s.cost, s.hours),
+            *(s.asset, s.role, s.model, *s.calls, s.known, _span(s.prompt_tokens)),
+            _span(s.completion_tokens),
+            _span(s.cost, ".2f") if s.cost else "unpriced",
+            _span(s.hours, ".2f") if s.hours else "not measured",
+            s.unsure,
         )
         for s in stages
     ]
+    asked = [s for s in stages if s.calls[1]]
+    cost, hours = ([s.cost for s in asked if s.cost], [s.hours for s in asked if s.hours])
     return {
         "plan": _table(head, lines),
-        "new_calls": sum(s.new for s in stages),
-        "calls_to_follow": sum(s.follow_up for s in stages),
+        "new_calls": sum(s.calls[0] for s in stages),
+        "new_calls_at_most": sum(s.calls[1] for s in stages),
         "calls_in_ledger": sum(s.known for s in stages),
-        "cost": sum(s.cost or 0.0 for s in stages),
-        "hours": sum(s.hours or 0.0 for s in stages),
+        "cost": "unpriced" if asked and not cost else sum(low for low, _ in cost),
+        "cost_at_most": "unpriced" if asked and not cost else sum(high for _, high in cost),
+        "hours": sum(low for low, _ in hours),
+        "hours_at_most": sum(high for _, high in hours),
     }
+
+
+def _span(pair: tuple[float, float], form: str = "") -> str:
+    low, high = (f"{number:,{form}}" for number in pair)
+    return low if low == high else f"{low} – {high}"
+
+
+def rejected(rejects: Sequence[records.Reject]) -> dict[str, Any]:
+    """Rows of a file beside the lineage that cannot be used, by line; nothing without any."""
+    if not rejects:
+        return {}
+    lines = [(one.source, one.line, one.column, one.reason) for one in rejects[:_SHOWN_REJECTS]]
+    head = ("source", "line", "column", "reason")
+    return {"rejected": len(rejects), "rejected_rows": _table(head, lines)}
 
 
 def sections(tables: Sequence[report.Section], images: Mapping[str, bytes]) -> dict[str, Any]:

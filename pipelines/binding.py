@@ -12,6 +12,7 @@ from chillguard.release.card import Provenance
 from chillguard.rows.records import SourceConfig
 from pipelines import parts
 from pipelines.profile import Profile, is_set
+from resources.crawlers.corpus import Corpus
 from resources.crawlers.crawler import NetworkCrawler
 from resources.crawlers.files import FilesCrawler
 from resources.crawlers.source import NetworkSource
@@ -51,11 +52,13 @@ def resources(profile: Profile, home: Path, jurors: list[str]) -> dict[str, Any]
     tables = _value(profile.tables) or str(home / "tables")
     ledger, crawl_store = Ledger(url=database), PostStore(url=database)
     releases = Releases(folder=str(home / "release"))
+    publishing = Publishing(folder=str(home / "public"), releases=releases)
     kept: dict[str, Any] = {
         "tables": Tables(folder=tables),
         "state": State(folder=str(home / "state"), profile=profile.name),
         "releases": releases,
         "reviews": _reviews(profile, home),
+        "publishing": publishing,
         "retrieval": Retrieval(
             embedder=_embedder(profile.embedder),
             vector_store=_vector_store(profile.vector_store, home),
@@ -64,7 +67,6 @@ def resources(profile: Profile, home: Path, jurors: list[str]) -> dict[str, Any]
     return {
         **kept,
         **_inputs(profile, crawl_store),
-        "publishing": Publishing(folder=str(home / "public"), releases=releases),
         "io_manager": TablesIOManager(folder=tables),
         "takedown": Takedown(ledger=ledger, crawl_store=crawl_store, **kept),
         "translator": _translator(profile.translator),
@@ -109,6 +111,7 @@ def _sources(profile: Profile) -> list[tuple[str, str, str | None, bool, bool]]:
 def _inputs(profile: Profile, store: PostStore) -> dict[str, Any]:
     return {
         "settings": profile.settings,
+        "corpus": _corpus(profile),
         "taxonomy_file": YamlFile(path=profile.taxonomy),
         "seed_keywords_file": YamlFile(path=profile.seed_keywords),
         "anchor_file": YamlFile(path=profile.anchor_file or ""),
@@ -120,6 +123,14 @@ def _inputs(profile: Profile, store: PostStore) -> dict[str, Any]:
         "benchmark_files": SourceFiles(sources=_json(profile.benchmarks)),
         **{f"crawler_{source.name}": _crawler(source, store) for source in profile.crawled},
     }
+
+
+def _corpus(profile: Profile) -> Corpus:
+    files = [source for source in profile.crawled if isinstance(source, SourceConfig)]
+    return Corpus(
+        files={source.name: str(source.path) for source in files},
+        networks=[source.name for source in profile.crawled if source not in files],
+    )
 
 
 def _models(profile: Profile, roles: dict[str, parts.Role], ledger: Ledger) -> LanguageModels:

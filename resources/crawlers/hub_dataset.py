@@ -13,7 +13,8 @@ from pydantic import PrivateAttr
 
 from chillguard import identity, keywords
 from chillguard.tables.rows import SeedKeyword
-from resources.crawlers.http import Blocked, Http
+from resources.crawlers.faults import Blocked
+from resources.crawlers.http import Http
 from resources.crawlers.source import NetworkSource, Page, Post, Query, moment
 
 _ROWS = 1000

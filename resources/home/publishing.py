@@ -1,9 +1,12 @@
 """Publishing: `public/<version>/`, written from a release and an approval, whole or not at all."""
 
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 import dagster as dg
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from chillguard.release import approval, card, publishing
@@ -30,6 +33,7 @@ class Publishing(dg.ConfigurableResource):
             known = f"there are {', '.join(versions)}" if versions else "there is none"
             raise dg.Failure(f"publish: there is no release {wanted or ''}; {known}")
         approved = self._approval(Path(approval_file), wanted)
+        self.releases.verify(wanted)
         target = Path(self.folder) / wanted
         with draft_folder(target) as draft:
             self._write(draft, approved)
@@ -43,6 +47,18 @@ class Publishing(dg.ConfigurableResource):
         kept = {"approval.yaml": Path(approval_file).read_bytes()}
         write_files(self.releases.path(wanted, SIDES[0]).parent, kept)
         return target
+
+    def holding(self, prompt_ids: Collection[str]) -> dict[str, int]:
+        """How many of the prompts each published copy holds that holds any, by its folder."""
+        wanted = pa.array(sorted(prompt_ids), pa.string())
+        found = {}
+        for folder in sorted(Path(self.folder).glob("[!.]*")):
+            sides = [path for side in SIDES if (path := folder / f"{side}.parquet").exists()]
+            keys = [pq.read_table(path, columns=["prompt_id"])["prompt_id"] for path in sides]
+            count = sum(pc.sum(pc.is_in(column, value_set=wanted)).as_py() or 0 for column in keys)
+            if count:
+                found[str(folder)] = count
+        return found
 
     def _approval(self, path: Path, version: str) -> approval.Approval:
         try:

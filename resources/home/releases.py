@@ -84,6 +84,16 @@ class Releases(dg.ConfigurableResource):
             for side in SIDES:
                 yield pq.read_table(self.path(version, side), columns=list(columns))
 
+    def verify(self, version: str) -> None:
+        """Raises `dg.Failure` when a file of the release is not as it was released."""
+        folder = self._place(version)
+        problem = mismatch(folder)
+        if problem:
+            raise dg.Failure(
+                f"release {version}: {problem}; bring back the folder {folder} from a copy, or "
+                "move it away and run again: the same rows make the same release"
+            )
+
     def path(self, version: str, side: str) -> Path:
         """Where a side of a release is. Raises `dg.Failure` for a version that is no plain name."""
         return self._place(version) / f"{side}.parquet"
@@ -151,10 +161,30 @@ def write_jsonl(table: pa.Table, path: Path) -> None:
                 lines.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
+def mismatch(folder: Path) -> str | None:
+    """What of a folder is not as its `SHA256SUMS` says, naming the file; None if all is."""
+    try:
+        lines = (folder / SUMS).read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return f"{SUMS} is missing or cannot be read, so nobody can say that it is whole"
+    digests = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    unlisted = [f"{side}.parquet" for side in SIDES if f"{side}.parquet" not in digests]
+    if unlisted:
+        return f"{SUMS} does not name {unlisted[0]}"
+    for name, digest in digests.items():
+        path = folder / name
+        if not path.is_file():
+            return f"{name} is missing"
+        if _digest(path) != digest:
+            return f"{name} is not what {SUMS} says: it was changed after the release"
+    return None
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def checksums(folder: Path) -> str:
     """Digests of all files of a folder, in the form that `sha256sum --check` reads."""
-    lines = []
-    for path in sorted(folder.iterdir()):
-        with path.open("rb") as file:
-            lines.append(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {path.name}\n")
-    return "".join(lines)
+    return "".join(f"{_digest(path)}  {path.name}\n" for path in sorted(folder.iterdir()))

@@ -88,6 +88,12 @@ class Tables(dg.ConfigurableResource):
             with path.open("rb") as file:
                 return pq.read_table(file)
 
+    def made_at(self, *key: str) -> float | None:
+        """When the table of an asset key was written, in seconds; None if it has not been made."""
+        path = UPath(self.folder, *key, _PART)
+        with _reaching(path, *key):
+            return float(path.stat().st_mtime) if path.exists() else None
+
     def made(self) -> list[tuple[str, ...]]:
         """Keys of all tables that have been made."""
         root = UPath(self.folder)

@@ -2,19 +2,25 @@
 
 What is written goes to a draft beside its place: a hidden name that no other writer shares. The
 draft is put on the disk, then moved into place in one step. A reader sees the old content or the
-new. A draft that a kill leaves behind is never read.
+new. A draft that a kill leaves behind is never read; the next that is written beside it sweeps it.
 """
 
 import hashlib
 import os
+import re
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+_DRAFT = re.compile(r"\..+\.(\d+)-[0-9a-f]{8}")
+_SWEPT_AFTER_S = 10.0
 
 
 @contextmanager
@@ -72,7 +78,31 @@ def write_parquet(table: pa.Table, path: Path) -> str:
 
 
 def _beside(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    _sweep(path.parent)
+    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
+
+
+def _sweep(folder: Path) -> None:
+    """Remove drafts of processes that are no more.
+
+    Another machine that shares the folder has processes of its own: what was touched a moment ago
+    may be its draft, and is left to the next.
+    """
+    for draft in folder.glob(".*"):
+        process = _DRAFT.fullmatch(draft.name)
+        if process and not psutil.pid_exists(int(process[1])) and _idle_s(draft) > _SWEPT_AFTER_S:
+            if draft.is_dir():
+                shutil.rmtree(draft, ignore_errors=True)
+            else:
+                draft.unlink(missing_ok=True)
+
+
+def _idle_s(draft: Path) -> float:
+    try:
+        touched = max(path.stat().st_mtime for path in (draft, *draft.rglob("*")))
+    except OSError:
+        return 0.0
+    return time.time() - touched
 
 
 def _on_disk(path: Path) -> None:

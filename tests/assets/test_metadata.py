@@ -7,8 +7,8 @@ import pytest
 
 from assets import metadata
 from chillguard.labeling import report
-from chillguard.lineage import plan
 from chillguard.tables import lineage
+from resources.models import planner
 from resources.models.progress import Usage
 
 
@@ -41,13 +41,16 @@ def test_a_table_without_rows_keeps_its_head():
 
 def test_the_columns_of_a_table_are_typed_so_that_they_sort_as_numbers():
     stages = [
-        plan.StagePlan("a", "r", "m", 10, 2, 0, 5, 6, None, 0.5),
-        plan.StagePlan("b", "r", "m", 9, 2, 0, 5, 6, 1.5, None),
+        planner.StagePlan("a", "r", "m", (10, 12), 2, (5, 6), (6, 7), None, (0.5, 0.5), ""),
+        planner.StagePlan("b", "r", "m", (9, 9), 2, (5, 5), (6, 6), (1.5, 2.0), None, ""),
     ]
     shown = metadata.plan_metadata(stages)["plan"]
     kinds = {column.name: column.type for column in shown.schema.columns}
-    assert (kinds["asset"], kinds["new"], kinds["cost"]) == ("string", "int", "float")
-    assert [row[-2:] for row in cells(shown)[1]] == [(None, 0.5), (1.5, None)]
+    assert (kinds["asset"], kinds["new calls"], kinds["at most"]) == ("string", "int", "int")
+    assert [row[-3:-1] for row in cells(shown)[1]] == [
+        ("unpriced", "0.50"),
+        ("1.50 – 2.00", "not measured"),
+    ]
 
 
 def test_a_section_of_the_report_is_a_table_with_its_note():

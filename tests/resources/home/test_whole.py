@@ -1,4 +1,6 @@
 import hashlib
+import os
+import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -100,3 +102,32 @@ def test_a_folder_with_content_is_never_replaced_and_kept_by_removing_the_draft(
         draft.rmdir()
     assert _names(place) == ["old"]
     assert _names(place.parent) == ["place"]
+
+
+def _left(folder, name, process, idle_s=60.0):
+    """A draft as a killed process leaves it."""
+    draft = folder / f".{name}.{process}-0123abcd"
+    (draft / "inner").mkdir(parents=True)
+    for path in (draft, draft / "inner"):
+        os.utime(path, (time.time() - idle_s,) * 2)
+    return draft
+
+
+def test_drafts_of_killed_processes_are_swept_and_no_others(tmp_path):
+    gone = 2**22 + 1  # Beyond the largest number that Linux gives a process.
+    swept = _left(tmp_path, "release", gone)
+    file = tmp_path / f".x.parquet.{gone}-0123abcd"
+    file.write_bytes(b"half")
+    os.utime(file, (0, 0))
+    kept = [
+        _left(tmp_path, "alive", os.getpid()),
+        _left(tmp_path, "touched", gone, idle_s=0.0),
+        tmp_path / ".hidden.file",
+        tmp_path / ".profile",
+    ]
+    for path in kept[2:]:
+        path.write_bytes(b"")
+    whole.write_bytes(tmp_path / "any", b"")
+    assert not swept.exists()
+    assert not file.exists()
+    assert all(path.exists() for path in kept)
