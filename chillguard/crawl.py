@@ -16,6 +16,9 @@ from chillguard.tables.reasons import KEPT, Reason, drop
 from chillguard.tables.rows import Post, Terms
 from chillguard.text import language
 
+# From a file, or from the store of what was crawled.
+Record = Mapping[str, Any]
+
 
 class CrawlConfig(BaseModel):
     """What a post must be to enter the corpus."""
@@ -28,7 +31,7 @@ class CrawlConfig(BaseModel):
 
 
 def posts(
-    records: Iterable[Mapping[str, Any]],
+    records: Iterable[Record],
     source: str,
     pool: pa.Table,
     terms: Terms,
@@ -53,21 +56,7 @@ def posts(
         native = _numbered(own, times[key, own], own=bool(record.get("id")))
         if not removal.marks(key, native, source, record.get("url")).isdisjoint(taken_down):
             admitted = intake.taken_down(admitted)
-        row: Post = {
-            "post_id": key,
-            "native_id": native,
-            "source": source,
-            "url": record.get("url"),
-            "posted_at": record.get("posted_at"),
-            "keyword_id": record.get("keyword_id"),
-            "text": admitted.text,
-            "lang": record.get("lang"),
-            **terms,
-            **KEPT,
-        }
-        if admitted.text is not None:
-            row["lang"] = row["lang"] or language.detect(admitted.text)
-            row["keyword_id"] = row["keyword_id"] or finder.first(admitted.text)
+        row = _row(record, admitted, (key, native, source), terms, finder)
         reason, evidence = _fault(row, admitted, seen, config)
         if reason is None:
             seen[key] = native
@@ -75,6 +64,33 @@ def posts(
             drop(row, reason, evidence)
         rows.append(row)
     return lineage.CRAWLED_POSTS.build(rows)
+
+
+def _row(
+    record: Record,
+    admitted: intake.Admitted,
+    place: tuple[str, str, str],
+    terms: Terms,
+    finder: keywords.Finder,
+) -> Post:
+    """A post as it was read; `place` is its id, the source's own id and the source."""
+    post_id, native_id, source = place
+    row: Post = {
+        "post_id": post_id,
+        "native_id": native_id,
+        "source": source,
+        "url": record.get("url"),
+        "posted_at": record.get("posted_at"),
+        "keyword_id": record.get("keyword_id"),
+        "text": admitted.text,
+        "lang": record.get("lang"),
+        **terms,
+        **KEPT,
+    }
+    if admitted.text is not None:
+        row["lang"] = row["lang"] or language.detect(admitted.text)
+        row["keyword_id"] = row["keyword_id"] or finder.first(admitted.text)
+    return row
 
 
 def _fault(

@@ -26,6 +26,7 @@ from prompts import render
 CARD, REPORT = "release/card", "release/report.html"
 PUBLIC_CARD = "public_card.md"
 _PREVIEW_ROWS = 12
+_SIDES = ("train_set", "test_set")
 _FILES = {
     "rows per stage": "funnel.png",
     "samples per category": "categories.png",
@@ -83,8 +84,7 @@ def documents(
 ) -> dict[str, bytes | pa.Table]:
     """Cards, report, lost rows and pictures of a release, by file name."""
     stages = funnel.stages(tables)
-    both = pa.concat_tables([tables["train_set"], tables["test_set"]])
-    released = lineage.TRAIN_SET.rows(both)
+    released = [row for side in _SIDES for row in lineage.TRAIN_SET.rows(tables[side])]
     changed = changes.CHANGES.build([]) if changed is None else changed
     values = {
         "release": row,

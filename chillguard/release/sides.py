@@ -49,11 +49,7 @@ def prepare(
     A prompt made from a post of `taken_down` (post ids), or shown one, enters neither side; one
     that is a near-duplicate of a row of `benchmarks` (`benchmark_prompts`) never enters Train.
     """
-    rows: list[_Placed] = [
-        {**row, "split": None}
-        for row in lineage.LABELED_PROMPTS.rows(labeled)
-        if row["drop_reason"] is None
-    ]
+    rows = _labelled(labeled)
     for row in rows:
         if not row["may_train"]:
             drop(row, Reason.TERMS, "may_train is false")
@@ -76,6 +72,11 @@ def prepare(
         lineage.TEST_SET.build(map(_sample, test)),
         lineage.RELEASE_DROPS.build(_left_out(row) for row in rows if row["drop_reason"]),
     )
+
+
+def _labelled(labeled: pa.Table) -> list[_Placed]:
+    rows = lineage.LABELED_PROMPTS.rows(labeled)
+    return [{**row, "split": None} for row in rows if row["drop_reason"] is None]
 
 
 class _Released(Labeled):

@@ -10,7 +10,7 @@ from typing import Unpack
 
 from chillguard import identity
 from chillguard.tables import rows
-from chillguard.tables.reasons import Reason, drop
+from chillguard.tables.reasons import KEPT, Reason, drop
 from chillguard.text import language, personal_data, screening
 
 
@@ -56,7 +56,19 @@ def prompt(
     key = identity.prompt_id(
         origin, [*parents, *born_from], method, repeat, admitted.text or admitted.text_hash
     )
-    row: rows.Prompt = {
+    row: rows.Prompt = {**_begun(key, origin, method, parents, admitted), **columns}
+    if row["text"] and not row["lang"]:
+        row["lang"] = language.detect(row["text"])
+    if admitted.drop_reason:
+        drop(row, admitted.drop_reason, admitted.drop_evidence)
+    return row
+
+
+def _begun(
+    key: str, origin: str, method: str, parents: Sequence[str], admitted: Admitted
+) -> rows.Prompt:
+    """A prompt of which nothing else is known."""
+    return {
         "prompt_id": key,
         "family_id": key,
         "origin": origin,
@@ -65,7 +77,7 @@ def prompt(
         "context_post_ids": [],
         "query_id": None,
         "call_key": None,
-        "text": None,
+        "text": admitted.text or None,
         "text_hash": admitted.text_hash,
         "lang": None,
         "response": None,
@@ -76,16 +88,8 @@ def prompt(
         "decided_by": None,
         "may_redistribute": True,
         "may_train": True,
-        "drop_reason": None,
-        "drop_evidence": None,
-        **columns,
+        **KEPT,
     }
-    row["text"] = admitted.text or None
-    if row["text"] and not row["lang"]:
-        row["lang"] = language.detect(row["text"])
-    if admitted.drop_reason:
-        drop(row, admitted.drop_reason, admitted.drop_evidence)
-    return row
 
 
 def inherited(parents: Sequence[rows.Terms]) -> rows.Terms:
