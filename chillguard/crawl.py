@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from chillguard import identity, keywords
 from chillguard.rows import intake, removal
@@ -25,8 +25,8 @@ class CrawlConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    min_chars: int = 8
-    max_chars: int = 2000
+    min_chars: int = Field(8, ge=0)
+    max_chars: int = Field(2000, ge=1)
     languages: tuple[str, ...] = ("zh", "en")
 
 
@@ -88,7 +88,7 @@ def _row(
         **KEPT,
     }
     if admitted.text is not None:
-        row["lang"] = row["lang"] or language.detect(admitted.text)
+        row["lang"] = language.declared(row["lang"]) or language.detect(admitted.text)
         row["keyword_id"] = row["keyword_id"] or finder.first(admitted.text)
     return row
 

@@ -5,7 +5,7 @@ here is the manifest of what the index must hold.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -56,6 +56,16 @@ def _indexed(same: list[rows.Post], model: str, dimension: int) -> rows.IndexedP
     # Another payload is another point, so that no point can hold outdated terms.
     post["point_id"] = identity.digest("point", post["post_id"], payload(post))
     return post
+
+
+def without(index: pa.Table, left_out: Collection[str]) -> pa.Table:
+    """The manifest with points that could not be embedded marked as not retrievable."""
+    if not left_out:
+        return index
+    at_fault = pc.is_in(index["point_id"], pa.array(left_out, pa.string()))
+    kept = pc.and_(index["retrievable"], pc.invert(at_fault))
+    place = index.schema.get_field_index("retrievable")
+    return index.set_column(place, index.schema.field(place), kept)
 
 
 def points(index: pa.Table) -> dict[str, str]:

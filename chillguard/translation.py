@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from chillguard import annotation, identity
 from chillguard.calls import call, roles
@@ -36,8 +36,8 @@ class TranslationConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    retained_safe: int | None = 3100
-    retained_unsafe: int | None = 597
+    retained_safe: int | None = Field(3100, ge=0)
+    retained_unsafe: int | None = Field(597, ge=0)
     sampling: call.Sampling = call.Sampling(max_tokens=2048)
 
 

@@ -9,7 +9,7 @@ it, so the result is normalised over the labels.
 import math
 from collections.abc import Sequence
 
-from chillguard.calls.call import Alternative, Position
+from chillguard.calls.answer import Position
 
 
 def of_labels(
@@ -35,8 +35,8 @@ def of_labels(
 
 
 def _alternatives(position: Position) -> dict[str, float]:
-    entries: list[Alternative] = [*position.get("top_logprobs", ()), position]
-    return {entry["token"]: math.exp(entry["logprob"]) for entry in entries}
+    found = {entry["token"]: math.exp(entry["logprob"]) for entry in position["top_logprobs"]}
+    return {**found, position["token"]: math.exp(position["logprob"])}
 
 
 def _fits(label: str, text: str) -> bool:

@@ -72,6 +72,7 @@ class Born(TypedDict, total=False):
     query_id: str | None
     call_key: str | None
     lang: str | None
+    response: str | None
     source_label: str | None
     intended_label: str | None
     intended_category: str | None

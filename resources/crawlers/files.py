@@ -7,7 +7,7 @@ import dagster as dg
 
 from chillguard.rows import records
 from chillguard.tables.rows import SeedKeyword
-from resources.inputs.files import parsed_rows
+from resources.inputs.files import accepted
 
 
 class FilesCrawler(dg.ConfigurableResource):
@@ -28,4 +28,4 @@ class FilesCrawler(dg.ConfigurableResource):
         taken_down: Collection[str] = (),
     ) -> Iterator[Mapping[str, Any]]:
         """Good records of the file; the others are appended to `rejects`."""
-        yield from records.accept(parsed_rows(self.config), self.config, (), rejects)
+        yield from accepted(self.config, (), rejects, tell)
