@@ -1,6 +1,7 @@
 """The jury, final labels, review and jury quality (paper section 3.2)."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import dagster as dg
 import pyarrow as pa
@@ -206,6 +207,6 @@ def jury_quality_asset(jurors: Sequence[str]) -> dg.AssetsDefinition:
             review_decisions,
         )
         shown = sections(report.sections(table), report.pictures(table))
-        return result(table, **report.headline(table), **shown)
+        return result(table, **dict[str, Any](report.headline(table)), **shown)
 
     return measured

@@ -17,7 +17,7 @@ from chillguard import taxonomy
 from chillguard.calls import roles
 from chillguard.settings import Settings
 from chillguard.tables.table import Table
-from chillguard.tables.training import CLASSIFIER, GENERATOR
+from chillguard.tables.training import CLASSIFIER, GENERATOR, Checkpoint
 from chillguard.training import generation, inputs, pairs
 from prompts import fingerprint
 from resources.models.llm import LanguageModels
@@ -213,7 +213,7 @@ def trained_generator(trainee: Trainee) -> dg.AssetsDefinition:
     return generator
 
 
-def _trained(table: Table, found: Trained) -> dg.MaterializeResult[pa.Table]:
+def _trained(table: Table[Checkpoint], found: Trained) -> dg.MaterializeResult[pa.Table]:
     more = learned(found.metrics, found.history, found.model)
     return result(table.build([found.row]), **more)
 

@@ -10,7 +10,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
@@ -20,11 +19,11 @@ from chillguard.calls import call, roles
 from chillguard.rows import intake
 from chillguard.tables import lineage
 from chillguard.tables.reasons import Reason, drop
+from chillguard.tables.rows import Candidate, given
 from chillguard.text import language, personal_data
 from prompts import named, render
 
 TEMPLATE = "translation/translate"
-Row = dict[str, Any]
 Local = Callable[[Sequence[str]], list[str]]
 
 
@@ -70,19 +69,22 @@ def candidates(
     """
     rows = union(tables, config, surface)
     english = [row for row in rows if _is_english(row, surface)]
-    wanted = [part for row in english for part in parts(row["prompt_id"], row["text"])]
+    wanted = [part for row in english for part in parts(row["prompt_id"], given(row["text"]))]
     settle(english, wanted, _outcomes(wanted, config, ask, local) if wanted else ())
     return lineage.CANDIDATE_PROMPTS.build(rows)
 
 
 def union(
     tables: Iterable[pa.Table], config: TranslationConfig, surface: Collection[str] = ()
-) -> list[Row]:
+) -> list[Candidate]:
     """Kept rows of all origins; rows that only seed rewrites, or are in no language of ours, are
     dropped here.
     """
-    rows: list[Row] = [
-        row for table in tables for row in table.to_pylist() if row["drop_reason"] is None
+    rows: list[Candidate] = [
+        {**row, "translated_from": None}
+        for table in tables
+        for row in lineage.PUBLIC_PROMPTS.rows(table)
+        if row["drop_reason"] is None
     ]
     retained = _retained(rows, config)
     for row in rows:
@@ -126,7 +128,7 @@ def parse(answer: call.Answer) -> str:
 
 
 def settle(
-    rows: Iterable[Row], wanted: Iterable[Part], outcomes: Iterable[call.Outcome[str]]
+    rows: Iterable[Candidate], wanted: Iterable[Part], outcomes: Iterable[call.Outcome[str]]
 ) -> None:
     """Put the translations into their rows, or the reason why a row is dropped.
 
@@ -141,9 +143,9 @@ def settle(
         _settle(row, pairs[row["prompt_id"]])
 
 
-def _settle(row: Row, pairs: Sequence[tuple[Part, call.Outcome[str]]]) -> None:
+def _settle(row: Candidate, pairs: Sequence[tuple[Part, call.Outcome[str]]]) -> None:
     """Put the translation into its row, or drop it."""
-    original = row["text"]
+    original = given(row["text"])
     failed = [outcome.reason for _, outcome in pairs if outcome.value is None]
     empty = sum(not outcome.value for _, outcome in pairs)
     if failed:
@@ -156,7 +158,7 @@ def _settle(row: Row, pairs: Sequence[tuple[Part, call.Outcome[str]]]) -> None:
         _put(row, original, pairs)
 
 
-def _put(row: Row, original: str, pairs: Sequence[tuple[Part, call.Outcome[str]]]) -> None:
+def _put(row: Candidate, original: str, pairs: Sequence[tuple[Part, call.Outcome[str]]]) -> None:
     text = original
     for part, outcome in reversed(pairs):
         end = part.start + len(part.text)
@@ -243,12 +245,12 @@ def _is_end(text: str, end: re.Match[str]) -> bool:
     return not text[end.end()].islower() and not is_title
 
 
-def _is_surface(row: Row, surface: Collection[str]) -> bool:
+def _is_surface(row: Candidate, surface: Collection[str]) -> bool:
     # A source may have the name of a method.
     return row["origin"] == "rewrite" and row["method"] in surface
 
 
-def _is_english(row: Row, surface: Collection[str]) -> bool:
+def _is_english(row: Candidate, surface: Collection[str]) -> bool:
     return row["drop_reason"] is None and row["lang"] == "en" and not _is_surface(row, surface)
 
 
@@ -262,7 +264,7 @@ def _outcomes(
     return [call.Outcome(part.row_id, "", text.strip()) for part, text in pairs]
 
 
-def _retained(rows: Iterable[Row], config: TranslationConfig) -> set[str]:
+def _retained(rows: Iterable[Candidate], config: TranslationConfig) -> set[str]:
     """Ids of the real prompts that are samples themselves; one without an outcome is not among the
     numbers, and goes on to labeling, which says why it has none.
     """

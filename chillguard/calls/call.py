@@ -49,7 +49,7 @@ class ChatRequest:
     row_id: str
     messages: tuple[Mapping[str, str], ...]
     sampling: Sampling
-    answer_schema: Mapping[str, Any] | None = None
+    answer_schema: Mapping[str, object] | None = None
     repeat: int = 0
     template: str | None = None
 

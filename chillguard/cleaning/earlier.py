@@ -5,16 +5,15 @@ It keeps ids and signatures only. Texts are in the releases; files are the busin
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from chillguard.rows import removal
+from chillguard.tables.rows import Made, given
 from chillguard.text import matching, near_duplicates
 
-Row = dict[str, Any]
 COLUMNS = ["prompt_id", "family_id", "origin", "context_post_ids", "text"]
 
 
@@ -25,7 +24,7 @@ class Earlier:
     Rows hold at least `prompt_id`, `family_id`, `origin` and `text`.
     """
 
-    rows: Sequence[Row]
+    rows: Sequence[Made]
     signatures: near_duplicates.Signatures
 
 
@@ -62,9 +61,10 @@ def departed(
     """
     kept = candidates.filter(pc.is_null(candidates["drop_reason"]))
     here = set(kept["prompt_id"].to_pylist())
-    rows: dict[str, Row] = {}
+    rows: dict[str, Made] = {}
     for release in released:
-        for row in release.select(COLUMNS).to_pylist():
+        released_rows: list[Made] = release.select(COLUMNS).to_pylist()
+        for row in released_rows:
             if row["prompt_id"] not in here and not removal.is_derived(row, taken_down):
                 rows[row["prompt_id"]] = row
     saved: dict[str, bytes] = {}
@@ -75,7 +75,7 @@ def departed(
     blank = bytes(4 * config.num_perm)
     packed = b"".join(saved.get(key, blank) for key in keys)
     found = np.frombuffer(bytearray(packed), np.uint32).reshape(-1, config.num_perm)
-    texts = [matching.match_text(rows[keys[i]]["text"]) for i in new]
+    texts = [matching.match_text(given(rows[keys[i]]["text"])) for i in new]
     found[new] = near_duplicates.signatures(texts, config)
     return Earlier([rows[key] for key in keys], found)
 

@@ -6,7 +6,6 @@ Needs the training libraries only, no Dagster; progress is one JSON line per bat
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -57,7 +56,7 @@ def main() -> None:
         pq.write_table(pa.Table.from_pylist(told, schema=_COLUMNS), part)
 
 
-def _row(prompt_id: str, one: Prediction) -> dict[str, Any]:
+def _row(prompt_id: str, one: Prediction) -> dict[str, object]:
     said = one.verdict
     return {
         "prompt_id": prompt_id,

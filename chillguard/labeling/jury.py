@@ -8,7 +8,6 @@ import functools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,11 +16,11 @@ from chillguard.calls import call, probabilities, roles
 from chillguard.labeling.review import Reviewed
 from chillguard.tables import lineage
 from chillguard.tables.reasons import Reason
+from chillguard.tables.rows import Clean, Labeled, WithText
 from chillguard.taxonomy import Taxonomy
 from prompts import named, render
 
 VOTE, CATEGORIZE = "labeling/vote", "labeling/categorize"
-Row = Mapping[str, Any]
 
 
 class LabelingConfig(BaseModel):
@@ -70,27 +69,42 @@ class Ruling:
         return max(valid.count(v) for v in lineage.LABELS) / len(valid) if valid else None
 
 
-def to_judge(clean: pa.Table, config: LabelingConfig) -> list[dict[str, Any]]:
+class ToLabel(WithText):
+    """A prompt that waits for its label; `own_label` is the one that a public sample keeps."""
+
+    own_label: str | None
+
+
+def to_judge(clean: pa.Table, config: LabelingConfig) -> list[ToLabel]:
     """The kept rows of `clean_prompts` that the jury judges, as far as it needs them."""
     return [row for row in to_label(clean, config) if row["own_label"] is None]
 
 
-def to_label(clean: pa.Table, config: LabelingConfig) -> list[dict[str, Any]]:
-    """The kept rows of `clean_prompts`; `own_label` is the label that a public sample keeps."""
+def to_label(clean: pa.Table, config: LabelingConfig) -> list[ToLabel]:
+    """The kept rows of `clean_prompts`, as far as labeling needs them."""
     kept = clean.filter(clean["drop_reason"].is_null())
-    columns = ["prompt_id", "text", "origin", "source_label"]
-    return [
-        {**row, "own_label": row["source_label"] if _keeps_own(row, config) else None}
-        for row in kept.select(columns).to_pylist()
-    ]
+    rows_of = lineage.CLEAN_PROMPTS.rows(
+        kept.select(["prompt_id", "text", "origin", "source_label"])
+    )
+    owned = ((row, row["source_label"] if _keeps_own(row, config) else None) for row in rows_of)
+    return [_to_label(row, own_label) for row, own_label in owned]
 
 
-def _keeps_own(row: Row, config: LabelingConfig) -> bool:
+def unlabeled(prompts: Iterable[WithText]) -> list[ToLabel]:
+    """Prompts that have no label of their own to keep."""
+    return [_to_label(row, None) for row in prompts]
+
+
+def _to_label(row: WithText, own_label: str | None) -> ToLabel:
+    return {"prompt_id": row["prompt_id"], "text": row["text"], "own_label": own_label}
+
+
+def _keeps_own(row: Clean, config: LabelingConfig) -> bool:
     return row["origin"] == "public" and not config.relabel_public
 
 
 def vote_requests(
-    prompts: Iterable[Row], taxonomy: Taxonomy, config: LabelingConfig
+    prompts: Iterable[WithText], taxonomy: Taxonomy, config: LabelingConfig
 ) -> Iterator[call.ChatRequest]:
     """One request per prompt; the same prompt text always gives the same request."""
     return _requests(VOTE, prompts, taxonomy, config.sampling, lineage.LABELS)
@@ -123,7 +137,7 @@ def parse_vote(answer: call.Answer) -> Verdict:
 
 def cast(
     juror: str,
-    prompts: Sequence[Row],
+    prompts: Sequence[WithText],
     taxonomy: Taxonomy,
     config: LabelingConfig,
     ask: call.Ask,
@@ -152,7 +166,7 @@ def by_prompt(tables: Iterable[pa.Table]) -> dict[str, tuple[Vote, ...]]:
     """Votes of all jurors by prompt id, in the order of the tables."""
     votes: dict[str, tuple[Vote, ...]] = {}
     for table in tables:
-        for row in table.select(["prompt_id", "juror", "verdict"]).to_pylist():
+        for row in lineage.JURY_VOTES.rows(table.select(["prompt_id", "juror", "verdict"])):
             vote = Vote(row["juror"], row["verdict"])
             votes[row["prompt_id"]] = (*votes.get(row["prompt_id"], ()), vote)
     return votes
@@ -168,7 +182,7 @@ def majority(votes: Sequence[Vote], quorum: int) -> str | None:
 
 
 def rule(
-    prompts: Sequence[Row],
+    prompts: Sequence[ToLabel],
     votes: Mapping[str, tuple[Vote, ...]],
     taxonomy: Taxonomy,
     config: LabelingConfig,
@@ -184,7 +198,7 @@ def rule(
 
 
 def decide(
-    prompts: Sequence[Row],
+    prompts: Sequence[ToLabel],
     votes: Mapping[str, tuple[Vote, ...]],
     taxonomy: Taxonomy,
     config: LabelingConfig,
@@ -213,7 +227,7 @@ def decide(
 
 
 def categorize(
-    prompts: Sequence[Row], taxonomy: Taxonomy, config: LabelingConfig, ask: call.Ask
+    prompts: Sequence[WithText], taxonomy: Taxonomy, config: LabelingConfig, ask: call.Ask
 ) -> Iterator[call.Outcome[str]]:
     """The categorizer's micro category of each prompt."""
     sampling = config.sampling.model_copy(update={"top_logprobs": 0})
@@ -232,8 +246,8 @@ def parse_category(answer: call.Answer, codes: Sequence[str]) -> str:
 
 def rows(clean: pa.Table, rulings: Mapping[str, Ruling], taxonomy: Taxonomy) -> pa.Table:
     """The `labeled_prompts` table: one row per kept clean prompt."""
-    labeled = []
-    for row in clean.to_pylist():
+    labeled: list[Labeled] = []
+    for row in lineage.CLEAN_PROMPTS.rows(clean):
         if row["drop_reason"] is None:
             ruling = rulings[row["prompt_id"]]
             macro = taxonomy.macro_of[ruling.category].code if ruling.category else None
@@ -257,7 +271,7 @@ def rows(clean: pa.Table, rulings: Mapping[str, Ruling], taxonomy: Taxonomy) -> 
 
 def _requests(
     template: str,
-    prompts: Iterable[Row],
+    prompts: Iterable[WithText],
     taxonomy: Taxonomy,
     sampling: call.Sampling,
     choice: Sequence[str],

@@ -8,7 +8,6 @@ release then follows.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 
@@ -21,10 +20,11 @@ from chillguard.rewriting import methods, rewrites
 from chillguard.settings import Settings
 from chillguard.synthesis import rag
 from chillguard.tables import lineage
+from chillguard.tables.rows import Prompt
 from chillguard.tables.table import Table
 from chillguard.taxonomy import Taxonomy
 
-Collect = Callable[[Table, Iterable[Iterable[Mapping[str, Any]]]], pa.Table]
+Collect = Callable[[Table[Prompt], Iterable[Iterable[Prompt]]], pa.Table]
 Nearest = Callable[[Sequence[str], int, embedding.PostFilter, pa.Table], list[list[str]]]
 
 

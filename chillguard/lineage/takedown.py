@@ -6,14 +6,12 @@ Removing points, answers and files is the business of `resources.takedown`.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 import pyarrow as pa
 
 from chillguard import identity, tables
 from chillguard.rows import removal
-
-Row = dict[str, Any]
+from chillguard.tables.reasons import dropped
 
 
 @dataclass
@@ -75,8 +73,8 @@ def redacted(name: str, table: pa.Table, found: Traces) -> pa.Table | None:
         return None
     rows = table.to_pylist()
     if kind.may_drop:
-        drop = removal.POST_DROP if of_posts else removal.DROP
-        blank = dict.fromkeys(column.name for column in texts) | drop
+        drop = dropped(*(removal.OF_POST if of_posts else removal.OF_PROMPT))
+        blank = {**dict.fromkeys(column.name for column in texts), **drop}
         rows = [row | blank if row[key] in gone else row for row in rows]
     else:
         rows = [row for row in rows if row[key] not in gone]

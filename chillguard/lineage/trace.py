@@ -5,14 +5,15 @@ Reads the tables of the last run; what a call cost and which model answered is i
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 
 from chillguard import tables as kinds
 from chillguard.synthesis.rag import Query
 
-Row = dict[str, Any]
+# Any row, read by the names of its columns.
+Row = Mapping[str, Any]
 _BIRTH = (
     "synthesized_prompts",
     "annotated_prompts",
@@ -53,7 +54,7 @@ class Walker:
     def walk(self, prompt_id: str) -> list[Step]:
         """Every stop from the first ancestor to the release; raises `DeadEnd`."""
         steps = list(self._back(prompt_id, "the request"))
-        told = dict(self._birth(prompt_id, "the request")[1])
+        told = dict[str, object](self._birth(prompt_id, "the request")[1])
         votes = [name for name in sorted(self._tables, key=_slot) if name.startswith("jury_votes/")]
         for name in (*_LATER, *votes, *_SIDES):
             row = self._row(name, "prompt_id", prompt_id)
@@ -117,8 +118,8 @@ class Walker:
         place_of = self._places[name, key].get(value)
         if place_of is None:
             return None
-        row: Row = table.slice(place_of, 1).to_pylist()[0]
-        return row
+        [row] = kinds.table_of(name.split("/")).rows(table.slice(place_of, 1))
+        return cast("Row", row)
 
 
 def _places(table: pa.Table, key: str) -> dict[str, int]:

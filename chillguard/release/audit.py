@@ -19,8 +19,10 @@ from chillguard.labeling import review
 from chillguard.release import split
 from chillguard.rows import records
 from chillguard.tables import lineage
+from chillguard.tables.rows import Sample
 
-Row = Mapping[str, Any]
+# A line of a sheet that people filled in, by column.
+Line = Mapping[str, str]
 UNCLEAR = "unclear"
 SHEET = "audit_sample.csv"
 SOURCE = "audit_sheet"
@@ -79,13 +81,13 @@ class Report:
     pairs_same: int
 
 
-def sample(test: pa.Table, size: int) -> list[dict[str, Any]]:
+def sample(test: pa.Table, size: int) -> list[Sample]:
     """`size` rows of Test, as many of each stratum as its share of Test; a stable draw.
 
     Shares are rounded by largest remainder, so that accuracy on the sample is that of Test.
     """
-    by_stratum: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in test.to_pylist():
+    by_stratum: dict[str, list[Sample]] = defaultdict(list)
+    for row in lineage.TEST_SET.rows(test):
         by_stratum[split.stratum(row)].append(row)
     wanted = min(size, test.num_rows)
     exact = {name: wanted * len(rows) / test.num_rows for name, rows in by_stratum.items()}
@@ -93,14 +95,14 @@ def sample(test: pa.Table, size: int) -> list[dict[str, Any]]:
     rest = sorted(exact, key=lambda name: (quota[name] - exact[name], name))
     for name in rest[: wanted - sum(quota.values())]:
         quota[name] += 1
-    drawn: list[dict[str, Any]] = []
+    drawn: list[Sample] = []
     for name, rows in by_stratum.items():
         rows.sort(key=lambda row: identity.hash_order("audit", row["prompt_id"]))
         drawn += rows[: quota[name]]
     return sorted(drawn, key=lambda row: identity.hash_order("audit order", row["prompt_id"]))
 
 
-def sheet(rows: Iterable[Row]) -> bytes:
+def sheet(rows: Iterable[Sample]) -> bytes:
     """The rows as CSV (UTF-8 with a mark, for spreadsheets), columns of the annotators empty.
 
     A text that a spreadsheet would take for a formula gets an apostrophe in front.
@@ -109,7 +111,7 @@ def sheet(rows: Iterable[Row]) -> bytes:
     writer = csv.DictWriter(out, COLUMNS)
     writer.writeheader()
     for row in rows:
-        writer.writerow({name: _cell(row[name]) for name in COLUMNS[:3]})
+        writer.writerow({name: _cell(value) for name, value in row.items() if name in COLUMNS[:3]})
     return out.getvalue().encode("utf-8-sig")
 
 
@@ -139,7 +141,7 @@ def decisions(
 
 def report(made: Sequence[Decision], test: pa.Table) -> Report | None:
     """How right the labels of Test are by the decisions; None while nothing is decided."""
-    rows = {(row["prompt_id"], row["text_hash"]): row for row in test.to_pylist()}
+    rows = {(row["prompt_id"], row["text_hash"]): row for row in lineage.TEST_SET.rows(test)}
     pairs = [(rows.get((one.prompt_id, one.text_hash)), one) for one in made]
     known = [(row, one) for row, one in pairs if row is not None]
     judged = [(row, one) for row, one in known if one.label in lineage.LABELS]
@@ -186,7 +188,7 @@ def _final(values: Sequence[str | None]) -> str | None:
     return last or (first if first == second else None)
 
 
-def _fault(row: Row, codes: Collection[str], lines: Mapping[str, int]) -> tuple[str, str] | None:
+def _fault(row: Line, codes: Collection[str], lines: Mapping[str, int]) -> tuple[str, str] | None:
     """The column at fault and the reason; None for a row that can be used."""
     cut_off = next((name for name in _NEEDED if not isinstance(row[name], str)), None)
     if cut_off:
@@ -202,7 +204,7 @@ def _fault(row: Row, codes: Collection[str], lines: Mapping[str, int]) -> tuple[
     return None
 
 
-def _decision(row: Row) -> Decision:
+def _decision(row: Line) -> Decision:
     labels = [_label(row[name]) or None for name in _LABELS]
     categories = [row[name].strip() or None for name in _CATEGORIES]
     label, category = _final(labels), _final(categories)

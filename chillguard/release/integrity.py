@@ -5,18 +5,16 @@ Written against the finished tables, not against the code that made them.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from chillguard.cleaning import survivors
 from chillguard.release import decontamination
-from chillguard.tables import lineage
+from chillguard.tables import lineage, rows
 from chillguard.tables.reasons import Reason
 from chillguard.text import matching, personal_data
 
-Row = dict[str, Any]
 # Of fewer prompts a share says little.
 _ENOUGH_VOTES = 50
 
@@ -65,7 +63,7 @@ def contaminated(
     ]
 
 
-def _descent(train: Sequence[Row], test: Sequence[Row]) -> list[str]:
+def _descent(train: Sequence[rows.Sample], test: Sequence[rows.Sample]) -> list[str]:
     """Rows made from one of the other side, or from the same parent, whatever their `family_id`."""
     found = []
     ids, parents = {row["prompt_id"] for row in train}, _by_parent(train)
@@ -85,13 +83,13 @@ def _descent(train: Sequence[Row], test: Sequence[Row]) -> list[str]:
     ]
 
 
-def _by_parent(rows: Sequence[Row]) -> dict[str, str]:
-    return {parent: row["prompt_id"] for row in rows for parent in row["parent_ids"]}
+def _by_parent(side: Sequence[rows.Sample]) -> dict[str, str]:
+    return {parent: row["prompt_id"] for row in side for parent in row["parent_ids"]}
 
 
-_SAME: dict[str, Callable[[Row], str]] = {
-    "same text": lambda row: row["text"],
-    "same match_text": lambda row: matching.match_text(row["text"]),
+_SAME: dict[str, Callable[[rows.Sample], str]] = {
+    "same text": lambda row: rows.given(row["text"]),
+    "same match_text": lambda row: matching.match_text(rows.given(row["text"])),
     "same family": lambda row: row["family_id"],
 }
 
@@ -106,8 +104,12 @@ def personal(tables: Iterable[pa.Table]) -> list[str]:
         f"row {row['prompt_id']} still holds {' and '.join(kinds)}"
         for table in tables
         for row in _rows(table)
-        if (kinds := [kind for name in texts for kind in _personal_kinds(row[name] or "")])
+        if (kinds := [kind for text in _texts(row, texts) for kind in _personal_kinds(text)])
     ]
+
+
+def _texts(row: Mapping[str, object], names: Iterable[str]) -> list[str]:
+    return [text for name in names if isinstance(text := row[name], str)]
 
 
 def _personal_kinds(text: str) -> list[str]:
@@ -130,8 +132,8 @@ def moved(train: pa.Table, test: pa.Table, frozen: Mapping[str, str]) -> list[st
 
 def barred(tables: Iterable[pa.Table]) -> list[str]:
     """Rows whose terms bar training."""
-    rows = (row for table in tables for row in _rows(table))
-    return [f"row {row['prompt_id']}" for row in rows if not row["may_train"]]
+    released = (row for table in tables for row in _rows(table))
+    return [f"row {row['prompt_id']}" for row in released if not row["may_train"]]
 
 
 def abstaining(votes: pa.Table, bounds: Bounds) -> list[str]:
@@ -179,6 +181,5 @@ def leak_share(train: pa.Table, drops: pa.Table) -> float:
     return float(gone / max(1, train.num_rows + gone))
 
 
-def _rows(table: pa.Table) -> list[Row]:
-    rows: list[Row] = table.to_pylist()
-    return rows
+def _rows(table: pa.Table) -> list[rows.Sample]:
+    return lineage.TRAIN_SET.rows(table)

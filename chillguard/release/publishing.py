@@ -8,22 +8,25 @@ import json
 from dataclasses import replace
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from chillguard.release.approval import Approval
-from chillguard.tables import lineage
+from chillguard.tables import columns, lineage, rows
 from chillguard.tables.table import Column, Table
 
 _TEXT_DOC = "text; null where it may not be published"
 
 
-def form() -> Table:
+def form() -> Table[rows.Published]:
     """The published files: the columns that say so, votes behind the row's own, its terms last."""
-    late = [column.name for column in (*lineage.VOTES, *lineage.TERMS)]
-    columns = sorted(
+    late = [column.name for column in (*columns.VOTES, *columns.TERMS)]
+    public = sorted(
         lineage.TRAIN_SET.where("published"),
         key=lambda column: late.index(column.name) + 1 if column.name in late else 0,
     )
-    return Table("published", "sample", ("prompt_id",), tuple(map(_nullable, columns)))
+    return Table(
+        "published", "sample", ("prompt_id",), tuple(map(_nullable, public)), rows.Published
+    )
 
 
 def _nullable(column: Column) -> Column:
@@ -36,9 +39,12 @@ def _nullable(column: Column) -> Column:
 def published(table: pa.Table) -> pa.Table:
     """The published form of a side of a release."""
     public = form()
-    barred = dict.fromkeys(column.name for column in public.where("holds_text"))
-    rows = table.select(public.names).to_pylist()
-    return public.build(row if row["may_redistribute"] else row | barred for row in rows)
+    side = table.select(public.names)
+    for name in (column.name for column in public.where("holds_text")):
+        place = side.schema.get_field_index(name)
+        texts = pc.if_else(side["may_redistribute"], side[name], None)
+        side = side.set_column(place, name, texts)
+    return public.build(public.rows(side))
 
 
 def note(approved: Approval) -> bytes:

@@ -9,7 +9,6 @@ import hashlib
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 
@@ -18,8 +17,7 @@ from chillguard.release import decontamination, split
 from chillguard.rows import removal
 from chillguard.tables import lineage
 from chillguard.tables.reasons import Reason, drop
-
-Row = dict[str, Any]
+from chillguard.tables.rows import Labeled, ReleaseDrop, given
 
 
 @dataclass(frozen=True)
@@ -29,6 +27,12 @@ class Parts:
     train: pa.Table
     test: pa.Table
     drops: pa.Table
+
+
+class _Placed(Labeled):
+    """A labelled prompt and the side of its family."""
+
+    split: str | None
 
 
 def prepare(
@@ -45,12 +49,12 @@ def prepare(
     A prompt made from a post of `taken_down` (post ids), or shown one, enters neither side; one
     that is a near-duplicate of a row of `benchmarks` (`benchmark_prompts`) never enters Train.
     """
-    rows: list[Row] = [row for row in labeled.to_pylist() if row["drop_reason"] is None]
+    rows = _labelled(labeled)
     for row in rows:
         if not row["may_train"]:
             drop(row, Reason.TERMS, "may_train is false")
         elif removal.is_derived(row, taken_down):
-            row |= removal.DROP
+            drop(row, *removal.OF_PROMPT)
     survivors.drop_duplicates(rows, released, gate)
     for row in split.over_cap(_kept(rows), released, config):
         drop(row, Reason.BALANCE, f"cap of {split.stratum(row)}")
@@ -64,10 +68,33 @@ def prepare(
         for row, benchmark, score in decontamination.overlaps(_kept(train), benchmarks, gate):
             drop(row, Reason.LEAK, decontamination.evidence(benchmark, score))
     return Parts(
-        lineage.TRAIN_SET.build(_side(rows, "train")),
-        lineage.TEST_SET.build(test),
-        lineage.RELEASE_DROPS.build(row for row in rows if row["drop_reason"] is not None),
+        lineage.TRAIN_SET.build(map(_sample, _side(rows, "train"))),
+        lineage.TEST_SET.build(map(_sample, test)),
+        lineage.RELEASE_DROPS.build(_left_out(row) for row in rows if row["drop_reason"]),
     )
+
+
+def _labelled(labeled: pa.Table) -> list[_Placed]:
+    rows = lineage.LABELED_PROMPTS.rows(labeled)
+    return [{**row, "split": None} for row in rows if row["drop_reason"] is None]
+
+
+class _Released(Labeled):
+    split: str
+
+
+def _sample(row: _Placed) -> _Released:
+    return {**row, "split": given(row["split"])}
+
+
+def _left_out(row: _Placed) -> ReleaseDrop:
+    return {
+        "prompt_id": row["prompt_id"],
+        "family_id": row["family_id"],
+        "split": row["split"],
+        "drop_reason": given(row["drop_reason"]),
+        "drop_evidence": row["drop_evidence"],
+    }
 
 
 def both(parts: Parts) -> pa.Table:
@@ -100,9 +127,9 @@ def version(train: pa.Table, test: pa.Table) -> str:
     return content.hexdigest()[:12]
 
 
-def _kept(rows: list[Row]) -> list[Row]:
+def _kept(rows: list[_Placed]) -> list[_Placed]:
     return [row for row in rows if row["drop_reason"] is None]
 
 
-def _side(rows: list[Row], side: str) -> list[Row]:
+def _side(rows: list[_Placed], side: str) -> list[_Placed]:
     return [row for row in _kept(rows) if row["split"] == side]

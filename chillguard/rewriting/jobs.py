@@ -7,19 +7,20 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import pyarrow as pa
 
 from chillguard import identity, taxonomy
 from chillguard.calls import call, numbered
 from chillguard.rewriting.methods import Method
+from chillguard.tables import lineage
+from chillguard.tables.rows import Prompt
 from prompts import named, render
 
 TEMPLATE = "rewriting/rewrite"
 CallPer = Literal["method", "source", "texts"]
 _CHUNK = 4096
-Row = dict[str, Any]
 # Places of sources in the table, and the methods by which they are rewritten in one call.
 Group = tuple[tuple[int, ...], tuple[Method, ...]]
 
@@ -31,7 +32,7 @@ class Job:
     Several sources share one method, label and macro category.
     """
 
-    sources: tuple[Row, ...]
+    sources: tuple[Prompt, ...]
     methods: tuple[Method, ...]
 
     @property
@@ -41,7 +42,7 @@ class Job:
         return "/".join(ids)
 
     @property
-    def asked(self) -> list[tuple[Row, Method]]:
+    def asked(self) -> list[tuple[Prompt, Method]]:
         """What is asked for, in the order of its numbers in the answer."""
         return [(source, method) for source in self.sources for method in self.methods]
 
@@ -108,7 +109,9 @@ def jobs(annotated: pa.Table, wanted: Iterator[Group]) -> Iterator[Job]:
     """The calls with the rows of their sources, a few thousand in memory at a time."""
     while some := list(itertools.islice(wanted, _CHUNK)):
         places = sorted({place for of_group, _ in some for place in of_group})
-        rows = dict(zip(places, annotated.take(places).to_pylist(), strict=True))
+        rows = dict(
+            zip(places, lineage.ANNOTATED_PROMPTS.rows(annotated.take(places)), strict=True)
+        )
         for of_group, found in some:
             yield Job(tuple(rows[place] for place in of_group), found)
 

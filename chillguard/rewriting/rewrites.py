@@ -7,7 +7,6 @@ comes of each answer is a row.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
@@ -18,11 +17,12 @@ from chillguard.rewriting import jobs, methods, transforms
 from chillguard.rewriting.jobs import Job
 from chillguard.rewriting.methods import Method
 from chillguard.rows import guards, intake
+from chillguard.tables import lineage
 from chillguard.tables.reasons import KEPT, Reason, dropped
+from chillguard.tables.rows import Prompt, given
 from prompts import fingerprint
 
 _CHUNK = 4096
-Row = dict[str, Any]
 
 
 class RewritingConfig(BaseModel):
@@ -49,7 +49,9 @@ def version() -> str:
     return identity.digest(fingerprint(jobs.TEMPLATE), made_of, transforms.tables())
 
 
-def draw(row: Row, categories: taxonomy.Taxonomy, config: RewritingConfig) -> dict[str, str | None]:
+def draw(
+    row: Prompt, categories: taxonomy.Taxonomy, config: RewritingConfig
+) -> dict[str, str | None]:
     """The methods that a prompt gets, and the text where a transform makes it; else None.
 
     A transform that would change nothing about the text is passed over.
@@ -58,13 +60,13 @@ def draw(row: Row, categories: taxonomy.Taxonomy, config: RewritingConfig) -> di
         return {}
     macro = jobs.macro_of(row["intended_category"], categories)
     code = macro.code if macro else None
-    fitting = methods.fitting(row["intended_label"], code, row["lang"])
+    fitting = methods.fitting(given(row["intended_label"]), code, row["lang"])
     drawn: dict[str, str | None] = {}
     for key in identity.rendezvous(row["prompt_id"], fitting, len(fitting)):
         if len(drawn) == config.rewrites_per_prompt:
             break
         transform = methods.by_id()[key].transform
-        text = transforms.TRANSFORMS[transform](row["text"]) if transform else None
+        text = transforms.TRANSFORMS[transform](given(row["text"])) if transform else None
         if text != row["text"]:
             drawn[key] = text
     return drawn
@@ -76,7 +78,7 @@ def rewrite(
     config: RewritingConfig,
     guard: guards.GuardConfig,
     ask: call.Ask,
-) -> Iterator[Iterable[Row]]:
+) -> Iterator[Iterable[Prompt]]:
     """Rows of `rewritten_prompts`, call by call: one per rewrite asked for, also where none came.
 
     Sources are gone through again for every size of a call, so that only what is in flight is held
@@ -101,7 +103,7 @@ def _asked(
     config: RewritingConfig,
     guard: guards.GuardConfig,
     ask: call.Ask,
-) -> Iterator[Iterator[Row]]:
+) -> Iterator[Iterator[Prompt]]:
     """The rows of each call."""
 
     def groups() -> Iterator[jobs.Group]:
@@ -122,9 +124,9 @@ def _noted(wanted: Iterable[Job], waiting: dict[str, Job]) -> Iterator[Job]:
         yield job
 
 
-def _rows_of(table: pa.Table) -> Iterator[Row]:
+def _rows_of(table: pa.Table) -> Iterator[Prompt]:
     for batch in table.to_batches(max_chunksize=_CHUNK):
-        yield from batch.to_pylist()
+        yield from lineage.ANNOTATED_PROMPTS.rows(pa.Table.from_batches([batch]))
 
 
 def _made(
@@ -132,7 +134,7 @@ def _made(
     outcome: call.Outcome[numbered.Prompts],
     categories: taxonomy.Taxonomy,
     guard: guards.GuardConfig,
-) -> Iterator[Row]:
+) -> Iterator[Prompt]:
     made = outcome.value or numbered.Prompts()
     # Without numbers only one prompt where one was asked for is beyond doubt.
     texts = made.numbered or ({1: made.loose[0]} if len(made.loose) == len(job.asked) == 1 else {})
@@ -144,11 +146,11 @@ def _made(
 
 
 def _row(
-    source: Row,
+    source: Prompt,
     method: Method,
     text: str | None,
     outcome: call.Outcome[numbered.Prompts] | None,
-) -> Row:
+) -> Prompt:
     drop = KEPT
     if outcome and outcome.value is None:
         drop = dropped(Reason.QUARANTINED, outcome.reason)

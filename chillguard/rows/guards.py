@@ -6,8 +6,8 @@ that fail, is the business of their stage; model-free transforms are exempt.
 
 import functools
 import re
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection
+from typing import Any, TypedDict
 
 import ahocorasick
 from pydantic import BaseModel, ConfigDict, Field
@@ -39,8 +39,16 @@ class GuardConfig(BaseModel):
     shingle: int = Field(3, ge=1)
 
 
+class Guarded(TypedDict):
+    """What a guard looks at."""
+
+    text: str | None
+    lang: str | None
+    drop_reason: str | None
+
+
 def check(
-    row: Mapping[str, Any],
+    row: Guarded,
     config: GuardConfig,
     languages: Collection[str],
     categories: taxonomy.Taxonomy,
@@ -51,7 +59,7 @@ def check(
     `source` is the text that a rewrite must differ from. A row that is dropped already passes.
     """
     text = row["text"]
-    if text is None or row.get("drop_reason"):
+    if text is None or row["drop_reason"]:
         return None
     fault = (
         _length(text, config)

@@ -4,12 +4,13 @@ Personal data is replaced, the dual-use screen is applied, and the row gets its 
 happens to a row afterwards is the business of its stage.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Unpack
 
 from chillguard import identity
-from chillguard.tables.reasons import Reason
+from chillguard.tables import rows
+from chillguard.tables.reasons import KEPT, Reason, drop
 from chillguard.text import language, personal_data, screening
 
 # Patterns and screens run over every character, and a table holds it: 64 Ki characters are more
@@ -51,8 +52,8 @@ def prompt(
     text: str | None,
     repeat: int = 0,
     born_from: Sequence[str] = (),
-    **columns: Any,
-) -> dict[str, Any]:
+    **columns: Unpack[rows.Born],
+) -> rows.Prompt:
     """A prompt row at birth; `text` None makes a dropped slot (give `drop_reason`).
 
     `parents` are the rows it was made from. `born_from` names what else tells two births apart
@@ -62,29 +63,45 @@ def prompt(
     key = identity.prompt_id(
         origin, [*parents, *born_from], method, repeat, admitted.text or admitted.text_hash
     )
-    row = {
+    row: rows.Prompt = {**_begun(key, origin, method, parents, admitted), **columns}
+    if row["text"] and not row["lang"]:
+        row["lang"] = language.detect(row["text"])
+    if admitted.drop_reason:
+        drop(row, admitted.drop_reason, admitted.drop_evidence)
+    return row
+
+
+def _begun(
+    key: str, origin: str, method: str, parents: Sequence[str], admitted: Admitted
+) -> rows.Prompt:
+    """A prompt of which nothing else is known."""
+    return {
         "prompt_id": key,
         "family_id": key,
         "origin": origin,
         "method": method,
         "parent_ids": list(parents),
         "context_post_ids": [],
+        "query_id": None,
+        "call_key": None,
+        "text": admitted.text or None,
+        "text_hash": admitted.text_hash,
+        "lang": None,
+        "response": None,
+        "source_label": None,
+        "intended_label": None,
+        "intended_category": None,
         "is_twin": False,
+        "decided_by": None,
         "may_redistribute": True,
         "may_train": True,
-        "text_hash": admitted.text_hash,
-        **columns,
-        "text": admitted.text or None,
+        **KEPT,
     }
-    if row["text"] and not row.get("lang"):
-        row["lang"] = language.detect(row["text"])
-    if admitted.drop_reason:
-        row |= {"drop_reason": admitted.drop_reason, "drop_evidence": admitted.drop_evidence}
-    return row
 
 
-def inherited(parents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def inherited(parents: Sequence[rows.Terms]) -> rows.Terms:
     """Terms of a row made from `parents`: the strictest of theirs."""
     return {
-        term: all(parent[term] for parent in parents) for term in ("may_redistribute", "may_train")
+        "may_redistribute": all(parent["may_redistribute"] for parent in parents),
+        "may_train": all(parent["may_train"] for parent in parents),
     }

@@ -7,7 +7,9 @@ What a source says of itself is `chillguard.rows.sources`; opening and decoding 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NotRequired, TypedDict, cast
+
+import pyarrow as pa
 
 from chillguard.rows import shapes
 from chillguard.rows.sources import AnySource as AnySource
@@ -18,7 +20,6 @@ from chillguard.rows.values import written
 from chillguard.tables import lineage
 from chillguard.text import language
 
-Row = dict[str, Any]
 _MAX_SHOWN = 32
 _MAX_VALUES = 8
 _MAX_COUNTED = 1000
@@ -48,6 +49,21 @@ class Reject:
     reason: str
 
 
+class Record(TypedDict):
+    """A good record: a text under the terms of its source, and what else the file says of it."""
+
+    source: str
+    lang: str | None
+    may_redistribute: bool
+    may_train: bool
+    text: str
+    id: NotRequired[str]
+    url: NotRequired[str]
+    label: NotRequired[str]
+    category: NotRequired[str]
+    response: NotRequired[str]
+
+
 class RecordError(ValueError):
     """A source of which no row can be used; the message names file, line and column."""
 
@@ -75,7 +91,7 @@ class _Tally:
 
 def accept(
     parsed: Iterable[Parsed], source: AnySource, codes: Iterable[str], rejects: list[Reject]
-) -> Iterator[Row]:
+) -> Iterator[Record]:
     """Yield the good records, append the others to `rejects`.
 
     Raises `RecordError` if the source holds no row, if not one is wanted or good, or if no row of
@@ -98,9 +114,17 @@ def accept(
     _hold_against(source, tally)
 
 
-def rejected_rows(rejects: Iterable[Reject]) -> Any:
+def rejected_rows(rejects: Iterable[Reject]) -> pa.Table:
     """The `rejected_rows/<asset>` table."""
-    return lineage.REJECTED_ROWS.build(vars(reject) for reject in rejects)
+    return lineage.REJECTED_ROWS.build(
+        {
+            "source": reject.source,
+            "line": reject.line,
+            "column": reject.column,
+            "reason": reject.reason,
+        }
+        for reject in rejects
+    )
 
 
 def _flat(row: Parsed) -> Parsed:
@@ -127,10 +151,10 @@ def _wanted(row: Parsed, source: AnySource, tally: _Tally) -> bool:
     return True
 
 
-def _record(row: Parsed, source: AnySource, codes: frozenset[str]) -> Row | Reject:
+def _record(row: Parsed, source: AnySource, codes: frozenset[str]) -> Record | Reject:
     if row.error is not None:
         return _reject(source, row, "*", row.error)
-    record: Row = {"lang": source.lang, "source": source.name, **source.terms}
+    record: dict[str, Any] = {"lang": source.lang, "source": source.name, **source.terms}
     try:
         for name, column in sorted(source.columns.items(), key=lambda item: item[0] != "text"):
             value = _look_up(row.columns, column)
@@ -142,7 +166,7 @@ def _record(row: Parsed, source: AnySource, codes: frozenset[str]) -> Row | Reje
     except _Fault as fault:
         return _reject(source, row, fault.column, fault.reason)
     record["lang"] = language.declared(record["lang"])
-    return record
+    return cast("Record", record)
 
 
 _MISSING = object()
@@ -173,7 +197,7 @@ def _compared(value: Any) -> str:
     return "(null)" if form is None else form
 
 
-def _texts(value: Any, column: str, source: AnySource) -> Row:
+def _texts(value: Any, column: str, source: AnySource) -> dict[str, Any]:
     """The prompt, and the response where a conversation holds one."""
     try:
         said = shapes.exchange(source.shape, value)

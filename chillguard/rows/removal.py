@@ -4,13 +4,13 @@ Going through the tables is `chillguard.lineage.takedown`.
 """
 
 from collections.abc import Collection
-from typing import Any
 
-from chillguard.tables.reasons import Reason, dropped
+from chillguard.tables import rows
+from chillguard.tables.reasons import Reason
 
-Row = dict[str, Any]
-DROP = dropped(Reason.TAKEDOWN, "made from a removed post")
-POST_DROP = dropped(Reason.TAKEDOWN, "removed on request")
+# Why a prompt, and why a post, goes.
+OF_PROMPT = (Reason.TAKEDOWN, "made from a removed post")
+OF_POST = (Reason.TAKEDOWN, "removed on request")
 
 
 def marks(post_id: str, native_id: str, source: str, url: str | None) -> set[str]:
@@ -18,6 +18,6 @@ def marks(post_id: str, native_id: str, source: str, url: str | None) -> set[str
     return {post_id, f"{source}:{native_id}"} | ({url} if url else set())
 
 
-def is_derived(row: Row, post_ids: Collection[str]) -> bool:
+def is_derived(row: rows.Derived, post_ids: Collection[str]) -> bool:
     """Whether a prompt was made from one of the posts, or with one as context."""
     return not {row["family_id"], *row["context_post_ids"]}.isdisjoint(post_ids)

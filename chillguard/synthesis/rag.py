@@ -8,7 +8,6 @@ draws are asked once more for twins: safe prompts on purpose, in the vocabulary 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
@@ -18,7 +17,7 @@ from chillguard.calls import call, numbered, roles
 from chillguard.embedding import PostFilter
 from chillguard.rows import guards, intake
 from chillguard.synthesis import matching, twins
-from chillguard.tables import lineage
+from chillguard.tables import lineage, rows
 from chillguard.tables.reasons import KEPT, Reason, dropped
 from chillguard.taxonomy import Taxonomy
 from prompts import named, render
@@ -27,7 +26,6 @@ TEMPLATE = "synthesis/generate"
 METHOD = "rag"
 _KEY = "source"
 _LANGUAGES = ("zh", "en")
-Row = dict[str, Any]
 
 
 class SynthesisConfig(BaseModel):
@@ -73,7 +71,7 @@ class Draw:
     """
 
     query: Query
-    posts: tuple[Row, ...]
+    posts: tuple[rows.IndexedPost, ...]
     twin: twins.TwinKind | None = None
 
     @property
@@ -114,7 +112,7 @@ def queries(
 def draws(
     asked: Iterable[Query],
     nearest: Iterable[Sequence[str]],
-    posts: Mapping[str, Row],
+    posts: Mapping[str, rows.IndexedPost],
     config: SynthesisConfig,
 ) -> list[Draw]:
     """Per query the posts drawn from its nearest ones; `nearest` is in the order of `asked`.
@@ -144,7 +142,7 @@ def generate(
     sizes = defaultdict(list)
     for draw in drawn:
         sizes[len(draw.posts)].append(draw)
-    found: list[Row] = []
+    found: list[rows.Prompt] = []
     for count, group in sorted(sizes.items()):
         by_id = {draw.draw_id: draw for draw in group}
         parse = numbered.parser(count, config.layout, _KEY)
@@ -184,7 +182,7 @@ def _rows(
     outcome: call.Outcome[numbered.Prompts],
     taxonomy: Taxonomy,
     guard: guards.GuardConfig,
-) -> Iterator[Row]:
+) -> Iterator[rows.Prompt]:
     made = outcome.value or numbered.Prompts()
     texts = dict(made.numbered) | matching.matched(
         made.loose, [post["text"] for post in draw.posts]
@@ -195,7 +193,9 @@ def _rows(
         yield {**row, **fault} if fault else row
 
 
-def _row(draw: Draw, outcome: call.Outcome[numbered.Prompts], slot: int, text: str | None) -> Row:
+def _row(
+    draw: Draw, outcome: call.Outcome[numbered.Prompts], slot: int, text: str | None
+) -> rows.Prompt:
     post = draw.posts[slot]
     drop = KEPT
     if outcome.value is None:

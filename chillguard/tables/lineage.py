@@ -6,110 +6,27 @@ generated from here. Tables about the jury are in `chillguard.tables.jury`, thos
 """
 
 from dataclasses import replace
+from typing import Any
 
 import pyarrow as pa
 
+from chillguard.tables import rows
+from chillguard.tables.columns import BIRTH, DROP, MATCH, TERMS, TRANSLATED, VERDICT, VOTES
+from chillguard.tables.columns import ORIGINS as ORIGINS
 from chillguard.tables.jury import ANCHOR_VOTES as ANCHOR_VOTES
 from chillguard.tables.jury import JURY_QUALITY as JURY_QUALITY
 from chillguard.tables.jury import REVIEW_DECISIONS as REVIEW_DECISIONS
 from chillguard.tables.jury import REVIEW_QUEUE as REVIEW_QUEUE
-from chillguard.tables.reasons import Reason
 from chillguard.tables.table import LABELS as LABELS
 from chillguard.tables.table import VERDICTS as VERDICTS
 from chillguard.tables.table import Column as Column
 from chillguard.tables.table import SchemaError as SchemaError
 from chillguard.tables.table import Table as Table
 
-ORIGINS = ("real", "rag", "rewrite", "public")
 SPLITS = ("train", "test")
 
 _TEXT, _WHOLE, _SHARE, _FLAG = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 _TEXTS = pa.list_(_TEXT)
-
-TERMS = (
-    Column("may_redistribute", _FLAG, "the text itself may be published", published=True),
-    Column("may_train", _FLAG, "the text may be used to make or be training data"),
-)
-# A prompt has the terms of what it was made from; its walk shows them there.
-_TERMS_OF_PROMPT = tuple(replace(column, traced=False) for column in TERMS)
-_DROP = (
-    Column("drop_reason", _TEXT, "why the row goes no further; null = kept", True, tuple(Reason)),
-    Column("drop_evidence", _TEXT, "what the reason rests on: rule, twin, call", nullable=True),
-)
-_BIRTH = (
-    Column(
-        "prompt_id",
-        _TEXT,
-        "digest of the row's birth, assigned once",
-        published=True,
-        trained=True,
-        traced=False,
-    ),
-    Column(
-        "family_id", _TEXT, "lineage root: the post or prompt it all comes from", published=True
-    ),
-    Column("origin", _TEXT, "where the prompt was born", values=ORIGINS, published=True),
-    Column(
-        "method", _TEXT, "how it was made: source name, `rag` or a rewriting method", published=True
-    ),
-    Column("parent_ids", _TEXTS, "the rows it was made from", traced=False),
-    Column(
-        "context_post_ids", _TEXTS, "posts shown to the model beside the source post", traced=False
-    ),
-    Column("query_id", _TEXT, "retrieval query (RAG prompts)", nullable=True),
-    Column("call_key", _TEXT, "ledger key of the call that made the text", True, is_call_key=True),
-    Column(
-        "text",
-        _TEXT,
-        "stored form, evasion characters kept; null = dropped",
-        True,
-        holds_text=True,
-        published=True,
-        trained=True,
-    ),
-    Column("text_hash", _TEXT, "digest of the text", traced=False),
-    Column("lang", _TEXT, "zh, en, or another ISO 639-1 code", nullable=True, published=True),
-    Column("response", _TEXT, "the answer to the prompt (null for now)", True, holds_text=True),
-    Column("source_label", _TEXT, "label that came with the file", True, LABELS),
-    Column("intended_label", _TEXT, "label the row was made or annotated for", True, LABELS),
-    Column("intended_category", _TEXT, "micro category it was made for, kept on safe rows", True),
-    Column("is_twin", _FLAG, "a benign twin: safe on purpose, unsafe vocabulary", published=True),
-    Column(
-        "decided_by",
-        _TEXT,
-        "who gave the label: source, jury, tie_breaker, review",
-        True,
-        published=True,
-    ),
-    *_TERMS_OF_PROMPT,
-)
-_TRANSLATED = (
-    Column("translated_from", _TEXT, "the text before translation", True, holds_text=True),
-)
-_MATCH = (
-    Column("match_text", _TEXT, "normalised form, for comparison only", True, holds_text=True),
-)
-_VERDICT = (
-    Column(
-        "label", _TEXT, "final label; null = dropped", True, LABELS, published=True, trained=True
-    ),
-    Column(
-        "macro_category", _TEXT, "macro code; null on safe rows", True, published=True, traced=False
-    ),
-    Column(
-        "micro_category", _TEXT, "micro code; null on safe rows", True, published=True, trained=True
-    ),
-)
-VOTES = (
-    Column("votes", _TEXTS, "one `juror=verdict` per juror, in slot order"),
-    Column("n_valid_votes", _WHOLE, "votes that are not abstentions", published=True),
-    Column(
-        "agreement", _SHARE, "share of valid votes for the majority, 0 to 1", True, published=True
-    ),
-    Column(
-        "category_call_key", _TEXT, "ledger key of the categorizer's call", True, is_call_key=True
-    ),
-)
 
 TAXONOMY = Table(
     "taxonomy",
@@ -127,6 +44,7 @@ TAXONOMY = Table(
         Column("taxonomy", _TEXT, "name of the taxonomy"),
         Column("version", _TEXT, "version of the taxonomy"),
     ),
+    rows.Category,
 )
 _KEYWORD = (
     Column("keyword_id", _TEXT, "digest of category and Chinese form"),
@@ -134,7 +52,7 @@ _KEYWORD = (
     Column("zh", _TEXT, "Chinese form"),
     Column("en", _TEXT, "English form"),
 )
-SEED_KEYWORDS = Table("seed_keywords", "seed keyword", ("keyword_id",), _KEYWORD)
+SEED_KEYWORDS = Table("seed_keywords", "seed keyword", ("keyword_id",), _KEYWORD, rows.SeedKeyword)
 EXPANDED_KEYWORDS = Table(
     "expanded_keywords",
     "keyword",
@@ -144,6 +62,7 @@ EXPANDED_KEYWORDS = Table(
         Column("provenance", _TEXT, "where it came from", values=("seed", "expanded")),
         Column("call_key", _TEXT, "ledger key of the expanding call", True, is_call_key=True),
     ),
+    rows.Keyword,
 )
 CRAWLED_POSTS = Table(
     "crawled_posts",
@@ -166,8 +85,9 @@ CRAWLED_POSTS = Table(
         ),
         Column("lang", _TEXT, "detected language", nullable=True),
         *TERMS,
-        *_DROP,
+        *DROP,
     ),
+    rows.Post,
 )
 POST_INDEX = Table(
     "post_index",
@@ -186,12 +106,30 @@ POST_INDEX = Table(
         ),
         *TERMS,
     ),
+    rows.IndexedPost,
 )
-SYNTHESIZED_PROMPTS = Table("synthesized_prompts", "RAG prompt", ("prompt_id",), (*_BIRTH, *_DROP))
-REAL_PROMPTS = Table("real_prompts", "production prompt", ("prompt_id",), (*_BIRTH, *_DROP))
-ANNOTATED_PROMPTS = Table("annotated_prompts", "real prompt", ("prompt_id",), (*_BIRTH, *_DROP))
-REWRITTEN_PROMPTS = Table("rewritten_prompts", "rewrite", ("prompt_id",), (*_BIRTH, *_DROP))
-PUBLIC_PROMPTS = Table("public_prompts", "external sample", ("prompt_id",), (*_BIRTH, *_DROP))
+
+
+def _prompts(name: str, row: str) -> Table[rows.Prompt]:
+    """A table in which prompts are born."""
+    return Table(name, row, ("prompt_id",), (*BIRTH, *DROP), rows.Prompt)
+
+
+SYNTHESIZED_PROMPTS = Table(
+    "synthesized_prompts", "RAG prompt", ("prompt_id",), (*BIRTH, *DROP), rows.Prompt
+)
+REAL_PROMPTS = Table(
+    "real_prompts", "production prompt", ("prompt_id",), (*BIRTH, *DROP), rows.Prompt
+)
+ANNOTATED_PROMPTS = Table(
+    "annotated_prompts", "real prompt", ("prompt_id",), (*BIRTH, *DROP), rows.Prompt
+)
+REWRITTEN_PROMPTS = Table(
+    "rewritten_prompts", "rewrite", ("prompt_id",), (*BIRTH, *DROP), rows.Prompt
+)
+PUBLIC_PROMPTS = Table(
+    "public_prompts", "external sample", ("prompt_id",), (*BIRTH, *DROP), rows.Prompt
+)
 BENCHMARK_PROMPTS = Table(
     "benchmark_prompts",
     "prompt of an evaluation set, which Train must not hold",
@@ -203,14 +141,15 @@ BENCHMARK_PROMPTS = Table(
             "text", _TEXT, "text, personal data replaced; null = dropped", True, holds_text=True
         ),
         Column("text_hash", _TEXT, "digest of the text"),
-        *_DROP,
+        *DROP,
     ),
+    rows.Benchmark,
 )
 CANDIDATE_PROMPTS = Table(
-    "candidate_prompts", "prompt", ("prompt_id",), (*_BIRTH, *_TRANSLATED, *_DROP)
+    "candidate_prompts", "prompt", ("prompt_id",), (*BIRTH, *TRANSLATED, *DROP), rows.Candidate
 )
 CLEAN_PROMPTS = Table(
-    "clean_prompts", "prompt", ("prompt_id",), (*_BIRTH, *_TRANSLATED, *_MATCH, *_DROP)
+    "clean_prompts", "prompt", ("prompt_id",), (*BIRTH, *TRANSLATED, *MATCH, *DROP), rows.Clean
 )
 JURY_VOTES = Table(
     "jury_votes",
@@ -225,22 +164,24 @@ JURY_VOTES = Table(
         Column("reason", _TEXT, "why the juror abstained", nullable=True),
         Column("call_key", _TEXT, "ledger key of the vote", is_call_key=True),
     ),
+    rows.Vote,
 )
 LABELED_PROMPTS = Table(
     "labeled_prompts",
     "prompt",
     ("prompt_id",),
-    (*_BIRTH, *_TRANSLATED, *_MATCH, *_VERDICT, *VOTES, *_DROP),
+    (*BIRTH, *TRANSLATED, *MATCH, *VERDICT, *VOTES, *DROP),
+    rows.Labeled,
 )
 _RELEASED_FIRST = (
     *("prompt_id", "text", "label", "macro_category", "micro_category"),
     *("origin", "method", "family_id"),
 )
 _SPLIT = Column("split", _TEXT, "side of the release", values=SPLITS, published=True)
-_LATER = {c.name: c for c in (*VOTES, *_BIRTH, *_TRANSLATED, *_VERDICT)}
+_LATER = {c.name: c for c in (*VOTES, *BIRTH, *TRANSLATED, *VERDICT)}
 _RELEASED = (*(_LATER.pop(name) for name in _RELEASED_FIRST), _SPLIT, *_LATER.values())
-TRAIN_SET = Table("train_set", "sample", ("prompt_id",), _RELEASED)
-TEST_SET = Table("test_set", "sample", ("prompt_id",), _RELEASED)
+TRAIN_SET = Table("train_set", "sample", ("prompt_id",), _RELEASED, rows.Sample)
+TEST_SET = Table("test_set", "sample", ("prompt_id",), _RELEASED, rows.Sample)
 RELEASE_DROPS = Table(
     "release_drops",
     "labeled prompt that did not enter the release",
@@ -249,9 +190,10 @@ RELEASE_DROPS = Table(
         Column("prompt_id", _TEXT, "the prompt"),
         Column("family_id", _TEXT, "its lineage root"),
         Column("split", _TEXT, "side its family is on; null = dropped before", True, SPLITS),
-        replace(_DROP[0], nullable=False),
-        _DROP[1],
+        replace(DROP[0], nullable=False),
+        DROP[1],
     ),
+    rows.ReleaseDrop,
 )
 DATASET_CARD = Table(
     "dataset_card",
@@ -266,6 +208,7 @@ DATASET_CARD = Table(
         Column("n_removed", _WHOLE, "rows that only the previous release holds"),
         Column("n_relabeled", _WHOLE, "rows in both with another label or category"),
     ),
+    rows.Release,
 )
 REJECTED_ROWS = Table(
     "rejected_rows",
@@ -277,9 +220,10 @@ REJECTED_ROWS = Table(
         Column("column", _TEXT, "column at fault, or `*` for the whole row"),
         Column("reason", _TEXT, "what is wrong with it; never the raw text"),
     ),
+    rows.Rejected,
 )
 
-TABLES: dict[str, Table] = {
+TABLES: dict[str, Table[Any]] = {
     table.name: table
     for table in (
         TAXONOMY, SEED_KEYWORDS, EXPANDED_KEYWORDS, CRAWLED_POSTS, REJECTED_ROWS, POST_INDEX,

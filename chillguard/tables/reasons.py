@@ -5,7 +5,7 @@ A reason that is not here can neither be written down by name nor stored: it is 
 """
 
 from enum import StrEnum
-from typing import Any, Self, TypedDict
+from typing import Self, TypedDict
 
 
 class Reason(StrEnum):
@@ -196,6 +196,6 @@ def dropped(reason: Reason, evidence: str | None) -> Drop:
     return {"drop_reason": reason, "drop_evidence": evidence}
 
 
-def drop(row: Drop | dict[str, Any], reason: Reason, evidence: str | None) -> None:
+def drop(row: Drop, reason: Reason, evidence: str | None) -> None:
     """Drop a row."""
     row["drop_reason"], row["drop_evidence"] = reason, evidence

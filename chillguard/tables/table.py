@@ -3,9 +3,9 @@
 Which tables there are is `chillguard.tables.lineage`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, Literal
+from typing import Generic, Literal, TypedDict, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,6 +16,17 @@ Fact = Literal["holds_text", "published", "trained", "personal", "is_call_key", 
 
 
 _CHUNK = 1 << 30
+R = TypeVar("R")
+
+
+class Described(TypedDict):
+    """A column as plain values."""
+
+    name: str
+    type: str
+    nullable: bool
+    values: list[str] | None
+    description: str
 
 
 class SchemaError(ValueError):
@@ -59,13 +70,14 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Table:
-    """One table: `row` says what one row is, `key` what identifies it."""
+class Table(Generic[R]):
+    """One table: `row` says what one row is, `key` what identifies it, `row_type` its type."""
 
     name: str
     row: str
     key: tuple[str, ...]
     columns: tuple[Column, ...]
+    row_type: type[R]
 
     def __post_init__(self) -> None:
         """Refuse text that a takedown could not find, or could not take out of a row that stays."""
@@ -107,7 +119,7 @@ class Table:
         """The Arrow schema that the stored file has."""
         return pa.schema([pa.field(c.name, c.type, c.nullable) for c in self.columns])
 
-    def described(self) -> list[dict[str, Any]]:
+    def described(self) -> list[Described]:
         """The columns as plain values: name, type, nullable, allowed values, meaning."""
         return [
             {
@@ -120,8 +132,8 @@ class Table:
             for column in self.columns
         ]
 
-    def build(self, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
-        """A table of `rows` (absent columns become null), sorted by key."""
+    def build(self, rows: Iterable[R]) -> pa.Table:
+        """A table of `rows` (what is absent becomes null), sorted by key."""
         try:
             loose = pa.schema([pa.field(c.name, c.type) for c in self.columns])
             given = list(rows)
@@ -138,6 +150,11 @@ class Table:
             pa.Table.from_pylist([given[at] for at in order[start : start + step]], schema=loose)
             for start in range(0, len(order), step)
         )
+
+    def rows(self, table: pa.Table) -> list[R]:
+        """The rows of a stored table: here they get their type."""
+        rows: list[R] = table.to_pylist()
+        return rows
 
     def enforce(self, table: pa.Table) -> pa.Table:
         """The table under this schema; raises `SchemaError` with the first problem."""

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from chillguard.tables import lineage
+from chillguard.tables.training import Preferred, Trained
 from chillguard.training.label_format import LabelFormat
 from chillguard.training.spec import SftConfig, TrainingSpec
 
@@ -69,7 +70,7 @@ def _read(stage: str, columns: Sequence[str]) -> pa.Table:
     return table
 
 
-def _labelled(row: Mapping[str, Any], form: LabelFormat, stage: str) -> Row:
+def _labelled(row: Trained, form: LabelFormat, stage: str) -> Row:
     where = f"training file {stage}, row {row['prompt_id']}"
     if not row["text"]:
         raise TrainingError(f"{where}: text is empty")
@@ -84,9 +85,9 @@ def _labelled(row: Mapping[str, Any], form: LabelFormat, stage: str) -> Row:
     }
 
 
-def _pair(row: Mapping[str, Any], stage: str) -> Row:
+def _pair(row: Preferred, stage: str) -> Row:
     where = f"training file {stage}, pair {row['pair_id']}"
-    empty = [name for name in PAIR_COLUMNS[1:] if not row[name]]
+    empty = [name for name, value in row.items() if name in PAIR_COLUMNS[1:] and not value]
     if empty:
         raise TrainingError(f"{where}: {empty[0]} is empty")
     if row["chosen"] == row["rejected"]:

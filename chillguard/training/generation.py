@@ -7,7 +7,7 @@ nearly equals a sample of Test, or a prompt of a benchmark, is kept.
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
@@ -20,6 +20,8 @@ from chillguard.release import decontamination
 from chillguard.rows import guards, intake
 from chillguard.tables import lineage, training
 from chillguard.tables.reasons import KEPT, Reason, drop, dropped
+from chillguard.tables.rows import Sample, given
+from chillguard.tables.training import Generated, Scored
 from chillguard.taxonomy import Taxonomy
 from prompts import fingerprint, named, render
 
@@ -27,7 +29,6 @@ GENERATE = {label: f"training/generate_{label}" for label in lineage.LABELS}
 SCORE = "training/score"
 _SCORES = ("1", "2", "3", "4", "5")
 _METHOD = "generator"
-Row = dict[str, Any]
 
 
 class GenerationConfig(BaseModel):
@@ -52,9 +53,9 @@ def version() -> str:
     return "-".join(fingerprint(name) for name in GENERATE.values())
 
 
-def seeds(train: pa.Table, config: GenerationConfig) -> list[Row]:
+def seeds(train: pa.Table, config: GenerationConfig) -> list[Sample]:
     """The samples of Train that are rewritten: all, or a stable draw."""
-    rows: list[Row] = train.to_pylist()
+    rows = lineage.TRAIN_SET.rows(train)
     if config.max_seeds is None:
         return rows
     ids = [row["prompt_id"] for row in rows]
@@ -62,12 +63,12 @@ def seeds(train: pa.Table, config: GenerationConfig) -> list[Row]:
     return [row for row in rows if row["prompt_id"] in drawn]
 
 
-def messages(seed: Mapping[str, Any]) -> tuple[Mapping[str, str], ...]:
+def messages(seed: Sample) -> tuple[Mapping[str, str], ...]:
     """What the generator is told about a seed: also the prompt of its preference pair."""
-    return call.messages(render(GENERATE[seed["label"]], {"text": seed["text"]}))
+    return call.messages(render(GENERATE[given(seed["label"])], {"text": seed["text"]}))
 
 
-def requests(wanted: Iterable[Row], config: GenerationConfig) -> Iterator[call.ChatRequest]:
+def requests(wanted: Iterable[Sample], config: GenerationConfig) -> Iterator[call.ChatRequest]:
     """`per_seed` requests per seed, told apart by their repeat index."""
     for seed in wanted:
         asked = messages(seed)
@@ -77,7 +78,7 @@ def requests(wanted: Iterable[Row], config: GenerationConfig) -> Iterator[call.C
                 messages=asked,
                 sampling=config.sampling,
                 repeat=candidate,
-                template=named(GENERATE[seed["label"]]),
+                template=named(GENERATE[given(seed["label"])]),
             )
 
 
@@ -99,7 +100,7 @@ def generate(
     config: GenerationConfig,
     guard: guards.GuardConfig,
     ask: call.Ask,
-) -> list[Row]:
+) -> list[Generated]:
     """A row per rewrite asked for: admitted, screened and guarded, in no order."""
     wanted = seeds(train, config)
     by_name = {
@@ -112,7 +113,7 @@ def generate(
 
 
 def gate(
-    rows: Sequence[Row],
+    rows: Sequence[Generated],
     train: pa.Table,
     test: pa.Table,
     benchmarks: pa.Table,
@@ -123,14 +124,15 @@ def gate(
     `benchmarks` is the `benchmark_prompts` table.
     """
     made = {row["prompt_id"]: row for row in rows if row["drop_reason"] is None}
-    both = lineage.CANDIDATE_PROMPTS.build([*train.to_pylist(), *made.values()])
+    # What candidates have and these lack is null.
+    every: list[Any] = [*lineage.TRAIN_SET.rows(train), *made.values()]
+    both = lineage.CANDIDATE_PROMPTS.build(every)
     cleaned = survivors.clean(both, set(train["prompt_id"].to_pylist()), config)
-    for found in cleaned.to_pylist():
-        row = made.get(found["prompt_id"])
-        if row is not None:
-            row |= found
+    for found in lineage.CLEAN_PROMPTS.rows(cleaned):
+        if found["prompt_id"] in made:
+            cast("dict[str, object]", made[found["prompt_id"]]).update(found)
     kept = [row for row in made.values() if row["drop_reason"] is None]
-    for row, twin, score in survivors.leaks(kept, test.to_pylist(), config):
+    for row, twin, score in survivors.leaks(kept, lineage.TEST_SET.rows(test), config):
         drop(row, Reason.LEAK, f"twin={twin['prompt_id']} jaccard={score:.3f}")
     left = [row for row in kept if row["drop_reason"] is None]
     for row, benchmark, score in decontamination.overlaps(left, benchmarks, config):
@@ -144,8 +146,8 @@ def refuse_leaks(
 
     The last look before training: the table may be older than the release that is trained on.
     """
-    kept = generated.filter(generated["drop_reason"].is_null()).to_pylist()
-    for row, twin, score in survivors.leaks(kept, test.to_pylist(), config):
+    kept = _kept(generated)
+    for row, twin, score in survivors.leaks(kept, lineage.TEST_SET.rows(test), config):
         raise ValueError(
             f"generated prompt {row['prompt_id']} is a near-copy of Test row {twin['prompt_id']} "
             f"(Jaccard {score:.3f}): materialize generated_prompts again for this release"
@@ -159,7 +161,7 @@ def refuse_leaks(
 
 
 def rejudge(
-    rows: Sequence[Row],
+    rows: Sequence[Generated],
     jurors: Sequence[str],
     categories: Taxonomy,
     config: jury.LabelingConfig,
@@ -168,7 +170,7 @@ def rejudge(
     """Drop kept rows that the jury, or the tie-breaker after it, labels otherwise than the seed."""
     kept = [row for row in rows if row["drop_reason"] is None]
     votes = jury.by_prompt(jury.cast(juror, kept, categories, config, ask) for juror in jurors)
-    rulings = jury.decide(kept, votes, categories, config, ask)
+    rulings = jury.decide(jury.unlabeled(kept), votes, categories, config, ask)
     for row in kept:
         label = rulings[row["prompt_id"]].label
         if label is None:
@@ -195,7 +197,7 @@ def scoring_requests(
 ) -> Iterator[call.ChatRequest]:
     """One request per kept generated prompt: its quality beside the seed, 1 to 5."""
     texts = dict(zip(train["prompt_id"].to_pylist(), train["text"].to_pylist(), strict=True))
-    for row in generated.filter(generated["drop_reason"].is_null()).to_pylist():
+    for row in _kept(generated):
         source = texts.get(row["parent_ids"][0])
         if source is None:
             raise ValueError(
@@ -220,7 +222,7 @@ def parse_score(answer: call.Answer) -> int:
     return int(text)
 
 
-def scores(outcomes: Iterable[call.Outcome[int]]) -> dict[str, Row]:
+def scores(outcomes: Iterable[call.Outcome[int]]) -> dict[str, Scored]:
     """`score`, `reason` and `call_key` by prompt id."""
     return {
         one.row_id: {"score": one.value, "reason": one.reason, "call_key": one.call_key}
@@ -228,9 +230,14 @@ def scores(outcomes: Iterable[call.Outcome[int]]) -> dict[str, Row]:
     }
 
 
-def table(rows: Iterable[Row]) -> pa.Table:
+def table(rows: Iterable[Generated]) -> pa.Table:
     """The `generated_prompts` table."""
     return training.GENERATED_PROMPTS.build(rows)
+
+
+def _kept(generated: pa.Table) -> list[Generated]:
+    kept = generated.filter(generated["drop_reason"].is_null())
+    return training.GENERATED_PROMPTS.rows(kept)
 
 
 def _name(seed_id: str, candidate: int) -> str:
@@ -238,28 +245,34 @@ def _name(seed_id: str, candidate: int) -> str:
 
 
 def _row(
-    seed: Row,
+    seed: Sample,
     candidate: int,
     outcome: call.Outcome[str],
     categories: Taxonomy,
     guard: guards.GuardConfig,
-) -> Row:
+) -> Generated:
     left = KEPT if outcome.value else dropped(Reason.QUARANTINED, outcome.reason)
-    row = intake.prompt(
+    born = intake.prompt(
         "rewrite",
         _METHOD,
         [seed["prompt_id"]],
         outcome.value,
         repeat=candidate,
-        candidate=candidate,
         family_id=seed["family_id"],
         context_post_ids=seed["context_post_ids"],
         call_key=outcome.call_key,
         intended_label=seed["label"],
         intended_category=seed["micro_category"],
-        **{name: seed[name] for name in ("label", "macro_category", "micro_category")},
         **intake.inherited([seed]),
         **left,
     )
+    row: Generated = {
+        **born,
+        "label": seed["label"],
+        "macro_category": seed["macro_category"],
+        "micro_category": seed["micro_category"],
+        "match_text": None,
+        "candidate": candidate,
+    }
     fault = guards.check(row, guard, ("zh",), categories, seed["text"])
     return {**row, **fault} if fault else row

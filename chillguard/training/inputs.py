@@ -3,14 +3,14 @@
 The curriculum is that of Libra-Guard: first what was made, last what is real.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from chillguard import identity
-from chillguard.tables import lineage
+from chillguard.tables import lineage, training
 from chillguard.training import generation
 
 Plan = Literal["single", "curriculum"]
@@ -55,7 +55,8 @@ def generator(pairs: pa.Table, generated: pa.Table, train: pa.Table) -> pa.Table
     if not pairs.num_rows:
         raise ValueError("there is no preference pair to train on; graded_prompts says why")
     texts = dict(zip(*_columns(generated, "prompt_id", "text"), strict=True))
-    seeds = {row["prompt_id"]: row for row in _rows(train, "prompt_id", "text", "label")}
+    told = train.select(["prompt_id", "text", "label"])
+    seeds = {row["prompt_id"]: row for row in lineage.TRAIN_SET.rows(told)}
     rows = [
         {
             "pair_id": pair["pair_id"],
@@ -63,7 +64,7 @@ def generator(pairs: pa.Table, generated: pa.Table, train: pa.Table) -> pa.Table
             "chosen": texts[pair["chosen_id"]],
             "rejected": texts[pair["rejected_id"]],
         }
-        for pair in pairs.to_pylist()
+        for pair in training.PREFERENCE_PAIRS.rows(pairs)
     ]
     rows.sort(key=lambda row: identity.hash_order("stage", row["pair_id"]))
     return pa.Table.from_pylist(rows, schema=_PAIRS)
@@ -82,8 +83,3 @@ def _shuffled(rows: pa.Table) -> pa.Table:
 
 def _columns(table: pa.Table, *names: str) -> Iterable[list[Any]]:
     return (table[name].to_pylist() for name in names)
-
-
-def _rows(table: pa.Table, *names: str) -> list[Mapping[str, Any]]:
-    rows: list[Mapping[str, Any]] = table.select(names).to_pylist()
-    return rows

@@ -83,7 +83,7 @@ class Output:
         found = self.stage(number).glob(f"{_CHECKPOINT}*")
         return max(found, key=lambda path: int(path.name.removeprefix(_CHECKPOINT)), default=None)
 
-    def mark(self, folder: Path, name: str, content: Mapping[str, Any]) -> None:
+    def mark(self, folder: Path, name: str, content: Mapping[str, object]) -> None:
         """Write a marker, all or nothing."""
         write_json(folder / name, {"job": self.job, **content})
 
@@ -95,7 +95,9 @@ class Output:
         """The weights at the end of a stage, as they were trained."""
         return self.stage(number) / "final"
 
-    def finish(self, metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> None:
+    def finish(
+        self, metrics: Mapping[str, object], history: Sequence[Mapping[str, object]]
+    ) -> None:
         """Write history and result, the result last; then the checkpoints are not needed."""
         steps = list(history)
         write_json(self.folder / "history.json", {"steps": steps})
@@ -107,7 +109,7 @@ class Output:
         return [path for path in (self.folder / "checkpoints").glob("stage_*/*") if path.is_dir()]
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
+def write_json(path: Path, content: Mapping[str, object]) -> None:
     """Write a JSON file that is never there in part."""
     text = json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False)
     with in_one_move(path) as part:

@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 from chillguard import identity
 from chillguard.rate import Rate
 from chillguard.rows import intake, records, removal
+from chillguard.tables.rows import SeedKeyword
 from resources.crawlers.faults import BadQuery, Blocked, Fault
 from resources.crawlers.http import Http
 from resources.crawlers.kinds import Source
@@ -43,7 +44,7 @@ class NetworkCrawler(dg.ConfigurableResource):
 
     def crawl(
         self,
-        keywords: Sequence[Mapping[str, Any]],
+        keywords: Sequence[SeedKeyword],
         rejects: list[records.Reject],
         tell: Callable[[str], None],
         taken_down: Collection[str] = (),

@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 
 from chillguard.rows import records
+from chillguard.tables.rows import SeedKeyword
 from resources.inputs.files import accepted
 
 
@@ -21,7 +22,7 @@ class FilesCrawler(dg.ConfigurableResource):
 
     def crawl(
         self,
-        keywords: Sequence[Mapping[str, Any]],
+        keywords: Sequence[SeedKeyword],
         rejects: list[records.Reject],
         tell: Callable[[str], None],
         taken_down: Collection[str] = (),

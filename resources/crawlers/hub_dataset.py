@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import Field, PrivateAttr
 
 from chillguard import identity, keywords
+from chillguard.tables.rows import SeedKeyword
 from resources.crawlers.faults import Blocked
 from resources.crawlers.http import Http
 from resources.crawlers.source import NetworkSource, Page, Post, Query, moment
@@ -49,7 +50,7 @@ class HubDataset(NetworkSource):
     _stream: Any = PrivateAttr(default=None)
     _finder: Any = PrivateAttr(default=None)
 
-    def queries(self, keywords_: Iterable[Mapping[str, Any]]) -> list[Query]:
+    def queries(self, keywords_: Iterable[SeedKeyword]) -> list[Query]:
         """One query, the scan; it looks for all keywords at once."""
         self._finder = keywords.Finder(keywords_, self.languages)
         return [Query(identity.digest("scan", self.dataset, self.config, self.split), None, "", "")]

@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from chillguard import identity
+from chillguard.tables.rows import SeedKeyword
 from resources.crawlers.http import Http, Limits, Marks
 
 
@@ -102,7 +103,7 @@ class NetworkSource(BaseModel, ABC):
         """Terms of every post of this source."""
         return {"may_redistribute": self.may_redistribute, "may_train": self.may_train}
 
-    def queries(self, keywords: Iterable[Mapping[str, Any]]) -> list[Query]:
+    def queries(self, keywords: Iterable[SeedKeyword]) -> list[Query]:
         """What is asked: each keyword in each language, by default."""
         return [
             Query(

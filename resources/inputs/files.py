@@ -57,7 +57,7 @@ class SourceFiles(dg.ConfigurableResource):
 
     def records(
         self, codes: Iterable[str], rejects: list[records.Reject], tell: Tell = _say_nothing
-    ) -> Iterator[records.Row]:
+    ) -> Iterator[records.Record]:
         """Good records of all files in order; the others are appended to `rejects`."""
         known_codes = list(codes)
         for document in self.sources:
@@ -70,7 +70,7 @@ def accepted(
     codes: Iterable[str],
     rejects: list[records.Reject],
     tell: Tell = _say_nothing,
-) -> Iterator[records.Row]:
+) -> Iterator[records.Record]:
     """Good records of a source; the others are appended to `rejects`, and what is skipped is told.
 
     Raises `dg.Failure`, in one sentence, when the source cannot be used.

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from chillguard import identity
 from chillguard.release import approval
+from chillguard.tables.training import Checkpoint, Predicted
 from chillguard.training.spec import MdpoConfig, SftConfig, TrainingSpec
 from resources.home import approvals
 from resources.home.releases import Releases
@@ -41,7 +42,7 @@ class Approved:
 class Trained:
     """A finished job: its row in `classifier` or `generator`, metrics, logged steps, model."""
 
-    row: Mapping[str, Any]
+    row: Checkpoint
     metrics: Mapping[str, Any]
     history: Sequence[Mapping[str, Any]]
     model: Path
@@ -109,7 +110,7 @@ class Training(dg.ConfigurableResource):
         metrics = _finished(context, folder / "result.json")["metrics"]
         history = _finished(context, folder / "history.json")["steps"]
         model = folder / "model"
-        row = {
+        row: Checkpoint = {
             "name": job.name,
             "kind": job.kind,
             "base_model": job.model,
@@ -120,7 +121,7 @@ class Training(dg.ConfigurableResource):
         }
         return Trained(row, metrics, history, model)
 
-    def model(self, checkpoint: Mapping[str, Any], version: str) -> Path:
+    def model(self, checkpoint: Checkpoint, version: str) -> Path:
         """The model folder of a row of `classifier` or `generator`; of that release only."""
         if checkpoint["release"] != version:
             raise dg.Failure(
@@ -133,12 +134,12 @@ class Training(dg.ConfigurableResource):
     def predictions(
         self,
         context: dg.AssetExecutionContext,
-        checkpoint: Mapping[str, Any],
+        checkpoint: Checkpoint,
         version: str,
         prompts: pa.Table,
         given: Mapping[str, Any],
         machine: Machine,
-    ) -> dict[str, dict[str, Any]]:
+    ) -> dict[str, Predicted]:
         """What a classifier says of `prompts` (`prompt_id`, `text`), by prompt id.
 
         `given` is what the program wants to know beside them: label format, batch size.

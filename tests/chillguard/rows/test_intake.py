@@ -89,7 +89,7 @@ def test_columns_of_a_row_are_no_part_of_its_identity():
 def test_an_empty_slot_is_a_row_without_text():
     row = intake.prompt("rag", "rag", ["p"], None, drop_reason="no_source", drop_evidence="e")
     assert row["text"] is None
-    assert "lang" not in row
+    assert row["lang"] is None
     assert row["drop_reason"] == "no_source"
 
 
