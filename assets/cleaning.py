@@ -6,6 +6,7 @@ import pyarrow as pa
 from assets.metadata import result
 from chillguard.cleaning import earlier, survivors
 from chillguard.settings import Settings
+from resources.home import frozen
 from resources.home.releases import Releases
 from resources.home.state import State
 
@@ -26,5 +27,6 @@ def clean_prompts(
         state.taken_down(),
         state.signatures(config.shingles),
         config.shingles,
+        frozen.successors(releases, candidate_prompts),
     )
     return result(survivors.clean(candidate_prompts, releases.released_ids(), config, departed))

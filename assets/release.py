@@ -9,11 +9,12 @@ from assets.metadata import images, outputs, paths, result, results
 from assets.plan import PLAN
 from chillguard import taxonomy
 from chillguard.cleaning import earlier
-from chillguard.release import audit, card, changes, decontamination, sides
+from chillguard.release import audit, card, changes, decontamination, roots, sides
 from chillguard.rows import records
 from chillguard.settings import Settings
 from chillguard.synthesis import steering
 from prompts import fingerprint
+from resources.home import frozen
 from resources.home.audit import AuditSheet
 from resources.home.releases import Releases
 from resources.home.state import State
@@ -54,13 +55,18 @@ def benchmark_prompts(
     name="split",
     group_name=GROUP,
     outs=outputs(_PARTS),
-    ins={name: dg.AssetIn(name) for name in ("labeled_prompts", "benchmark_prompts")},
+    ins={
+        **{name: dg.AssetIn(name) for name in ("labeled_prompts", "benchmark_prompts")},
+        **{name: dg.AssetIn(name) for name in ("candidate_prompts", "post_index")},
+    },
     can_subset=True,
 )
 def split_sets(
     context: dg.AssetExecutionContext,
     labeled_prompts: pa.Table,
     benchmark_prompts: pa.Table,
+    candidate_prompts: pa.Table,
+    post_index: pa.Table,
     settings: dg.ResourceParam[Settings],
     state: State,
     releases: Releases,
@@ -68,10 +74,10 @@ def split_sets(
     """Train and Test by family; sides given in earlier releases are kept."""
     parts = sides.prepare(
         labeled_prompts,
-        releases.released_ids(),
-        state.splits(),
+        frozen.earlier(state, releases, candidate_prompts, context.log.warning),
         settings.split,
         settings.cleaning,
+        roots.texts(candidate_prompts, post_index),
         state.taken_down(),
         benchmark_prompts,
     )

@@ -26,8 +26,9 @@ _LABEL_COLUMNS = ("source_label", "intended_label", "intended_category", "decide
 def real_rows(records: Iterable[Mapping[str, Any]]) -> pa.Table:
     """The `real_prompts` table after its preliminary screening (paper section 3.1).
 
-    A text that stands twice is kept once; one that asks nothing (links, digits, signs) is dropped.
-    Copies with different labels leave the kept row without one: then the jury decides.
+    Of copies, in whatever spelling, the first is kept, so that one only is rewritten; a text that
+    asks nothing (links, digits, signs) is dropped. Copies with different labels leave the kept row
+    without one: then the jury decides.
     """
     rows: list[Row] = []
     first: dict[str, Row] = {}
@@ -35,35 +36,35 @@ def real_rows(records: Iterable[Mapping[str, Any]]) -> pa.Table:
     times: dict[str, int] = {}
     for record in records:
         row = _born("real", record, times)
+        rows.append(row)
         if row.get("drop_reason") is None and (evidence := _irrelevant(row["text"])):
             row |= {"drop_reason": "irrelevant", "drop_evidence": evidence}
-        kept = first.get(row["text_hash"])
-        if row.get("drop_reason") is None and kept:
-            evidence = f"same text as {kept['prompt_id']}"
+        if row.get("drop_reason") is not None:
+            continue
+        kept = first.setdefault(row["family_id"], row)
+        if kept is not row:
+            row |= _copy_of(kept, row)
             if kept["prompt_id"] not in disputed and kept["source_label"] is None:
                 kept |= {name: row[name] for name in _LABEL_COLUMNS}
             elif row["source_label"] and row["source_label"] != kept["source_label"]:
                 disputed.add(kept["prompt_id"])
                 kept |= dict.fromkeys(_LABEL_COLUMNS)
-                evidence += ", label differs"
-            row |= {"drop_reason": "duplicate", "drop_evidence": evidence}
-        else:
-            first.setdefault(row["text_hash"], row)
-        rows.append(row)
+                row["drop_evidence"] += ", label differs"
     return lineage.REAL_PROMPTS.build(rows)
 
 
 def public_rows(records: Iterable[Mapping[str, Any]]) -> pa.Table:
     """The `public_prompts` table: external samples, their own label kept as `source_label`."""
     rows: list[Row] = []
-    first: dict[str, str] = {}
+    first: dict[str, Row] = {}
     times: dict[str, int] = {}
     for record in records:
         row = _born("public", record, times)
-        twin = first.setdefault(row["text_hash"], row["prompt_id"])
-        if row.get("drop_reason") is None and twin != row["prompt_id"]:
-            row |= {"drop_reason": "duplicate", "drop_evidence": f"same text as {twin}"}
         rows.append(row)
+        if row.get("drop_reason") is None:
+            kept = first.setdefault(row["family_id"], row)
+            if kept is not row:
+                row |= _copy_of(kept, row)
     return lineage.PUBLIC_PROMPTS.build(rows)
 
 
@@ -117,6 +118,13 @@ def _irrelevant(text: str) -> str | None:
     """Why a text can be no request; None for one that can."""
     letters = len(_LETTER.findall(_NO_WORDS.sub("", text)))
     return f"{letters} letters beside links and placeholders" if letters < _MIN_LETTERS else None
+
+
+def _copy_of(kept: Row, row: Row) -> Row:
+    """The drop of a row that says what a kept one says."""
+    spelled = "" if kept["text_hash"] == row["text_hash"] else ", spelled otherwise"
+    evidence = f"same text as {kept['prompt_id']}{spelled}"
+    return {"drop_reason": "duplicate", "drop_evidence": evidence}
 
 
 def _born(origin: str, record: Mapping[str, Any], times: dict[str, int]) -> Row:

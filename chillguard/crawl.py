@@ -38,8 +38,9 @@ def posts(
     """The `crawled_posts/<source>` table; a record has `text` and maybe id, url, lang, keyword_id.
 
     A record that was admitted before has `admitted` in place of `text`. A text that a source holds
-    twice is kept once. Where the records name no id, the position among equal texts stands in for
-    it. A post of which a mark is in `taken_down` is dropped without its text.
+    twice, in whatever spelling, is kept once. Where the records name no id, the position among
+    equal texts stands in for it. A post of which a mark is in `taken_down` is dropped without its
+    text.
     """
     finder = keywords.Finder(pool.to_pylist())
     rows: list[Row] = []
@@ -51,13 +52,15 @@ def posts(
         own = record.get("id") or key
         times[key, own] = times.get((key, own), -1) + 1
         native = _numbered(own, times[key, own], own=bool(record.get("id")))
-        if not removal.marks(key, native, source, record.get("url")).isdisjoint(taken_down):
+        family = identity.family_id(admitted.text or admitted.text_hash)
+        marks = removal.marks(key, native, source, record.get("url"), family)
+        if not marks.isdisjoint(taken_down):
             admitted = intake.taken_down(admitted)
         place = {"post_id": key, "native_id": native, "source": source, **terms}
         row = place | _content(record, admitted, finder)
-        reason, evidence = _drop(row, admitted, seen, config)
+        reason, evidence = _drop(row, admitted, seen.get(family), config)
         if reason is None:
-            seen[key] = native
+            seen[family] = native
         rows.append(row | {"drop_reason": reason, "drop_evidence": evidence})
     return lineage.CRAWLED_POSTS.build(rows)
 
@@ -72,12 +75,12 @@ def _content(record: Mapping[str, Any], admitted: intake.Admitted, finder: keywo
 
 
 def _drop(
-    row: Row, admitted: intake.Admitted, seen: Mapping[str, str], config: CrawlConfig
+    row: Row, admitted: intake.Admitted, twin: str | None, config: CrawlConfig
 ) -> tuple[str | None, str | None]:
     if admitted.text is None:
         return admitted.drop_reason, admitted.drop_evidence
-    if row["post_id"] in seen:
-        return "duplicate", f"same text as {seen[row['post_id']]}"
+    if twin is not None:
+        return "duplicate", f"same text as {twin}"
     if len(admitted.text) < config.min_chars:
         return "too_short", f"{len(admitted.text)} characters"
     if len(admitted.text) > config.max_chars:

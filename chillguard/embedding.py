@@ -32,12 +32,15 @@ class PostFilter(BaseModel):
 
 
 def manifest(crawled: Iterable[pa.Table], model: str, dimension: int) -> pa.Table:
-    """The `post_index` table: every kept post once, under the strictest terms of its sources."""
+    """The `post_index` table: every kept post once, under the strictest terms of its sources.
+
+    Of copies, in whatever spelling, that of the first source is indexed.
+    """
     found: dict[str, list[Row]] = defaultdict(list)
     for table in crawled:
         for row in table.to_pylist():
             if row["drop_reason"] is None:
-                found[row["post_id"]].append(row)
+                found[identity.family_id(row["text"])].append(row)
     return lineage.POST_INDEX.build(_indexed(rows, model, dimension) for rows in found.values())
 
 
@@ -86,5 +89,9 @@ def payload(row: Row) -> Row:
 
 
 def posts(index: pa.Table) -> dict[str, Row]:
-    """Retrievable posts, by post id."""
-    return {row["post_id"]: row for row in index.to_pylist() if row["retrievable"]}
+    """Retrievable posts, by post id; with the `family_id` of what is made from them."""
+    return {
+        row["post_id"]: row | {"family_id": identity.family_id(row["text"])}
+        for row in index.to_pylist()
+        if row["retrievable"]
+    }

@@ -1,24 +1,34 @@
 """The release (paper section 3.3): what of the labelled prompts enters Train and Test.
 
 Terms, the duplicate gate once more, balance, split, and the leak gate: every verified pair with
-Test or a benchmark costs Train its row. What changed since the last release is
+Test or a benchmark costs Train its row, and a family whose root has its like in Test all of them.
+What changed since the last release is
 `chillguard.release.changes`, its documents are `chillguard.release.card`.
 """
 
 import hashlib
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 
 from chillguard.cleaning import survivors
-from chillguard.release import decontamination, split
+from chillguard.release import decontamination, roots, split
 from chillguard.rows import removal
 from chillguard.tables import lineage
 
 Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What earlier releases say: their prompt ids, sides by family, and sides by `text_hash`."""
+
+    released: Collection[str] = ()
+    frozen: Mapping[str, str] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -32,17 +42,18 @@ class Parts:
 
 def prepare(
     labeled: pa.Table,
-    released: Collection[str],
-    frozen: Mapping[str, str],
+    earlier: Earlier,
     config: split.SplitConfig,
     gate: survivors.CleaningConfig,
+    root_texts: roots.Roots,
     taken_down: Collection[str] = (),
     benchmarks: pa.Table | None = None,
 ) -> Parts:
     """Split the kept labelled prompts; every one ends in exactly one of the three tables.
 
-    A prompt made from a post of `taken_down` (post ids), or shown one, enters neither side; one
-    that is a near-duplicate of a row of `benchmarks` (`benchmark_prompts`) never enters Train.
+    A prompt made from a post of `taken_down` (marks), or shown one, enters neither side; one that
+    is a near-duplicate of a row of `benchmarks` (`benchmark_prompts`) never enters Train.
+    `root_texts` are those of the families of `labeled`, where known.
     """
     rows: list[Row] = [row for row in labeled.to_pylist() if row["drop_reason"] is None]
     for row in rows:
@@ -50,25 +61,54 @@ def prepare(
             row |= {"drop_reason": "terms", "drop_evidence": "may_train is false"}
         elif removal.is_derived(row, taken_down):
             row |= removal.DROP
-    survivors.drop_duplicates(rows, released, gate)
-    for row in split.over_cap(_kept(rows), released, config):
+    survivors.drop_duplicates(rows, earlier.released, gate)
+    for row in split.over_cap(_kept(rows), earlier.released, config):
         row |= {"drop_reason": "balance", "drop_evidence": f"cap of {split.stratum(row)}"}
-    sides = split.assign(_kept(rows), frozen, config)
+    given = split.assign(_kept(rows), earlier.frozen, config)
     for row in rows:
-        row["split"] = sides.get(row["family_id"])
+        row["split"] = given.get(row["family_id"])
+    _keep_to_sides(_kept(rows), earlier.texts)
+    _close_leaks(rows, gate, root_texts, benchmarks)
+    return Parts(
+        lineage.TRAIN_SET.build(_side(rows, "train")),
+        lineage.TEST_SET.build(_side(rows, "test")),
+        lineage.RELEASE_DROPS.build(row for row in rows if row["drop_reason"] is not None),
+    )
+
+
+def _keep_to_sides(rows: list[Row], texts: Mapping[str, str]) -> None:
+    """Drop what may not be on the side of its family."""
+    for row in rows:
+        before = texts.get(row["text_hash"], row["split"])
+        if row["origin"] == "public" and row["split"] == "test":
+            row |= {"drop_reason": "leak", "drop_evidence": "public row of a family in test"}
+        elif before != row["split"]:
+            row |= {"drop_reason": "leak", "drop_evidence": f"text was released in {before}"}
+
+
+def _close_leaks(
+    rows: list[Row],
+    gate: survivors.CleaningConfig,
+    root_texts: roots.Roots,
+    benchmarks: pa.Table | None,
+) -> None:
+    """Drop the rows of Train that have their like in Test or in a benchmark."""
     train, test = _side(rows, "train"), _side(rows, "test")
-    for row, twin, score in survivors.leaks(train, test, gate):
+    here, there = ({row["family_id"] for row in side} for side in (train, test))
+    told = {
+        family: f"root is like that of family {twin}: {how}"
+        for family, twin, how in roots.alike(here, there, root_texts, gate)
+    }
+    for row in train:
+        if row["family_id"] in told:
+            row |= {"drop_reason": "leak", "drop_evidence": told[row["family_id"]]}
+    for row, twin, score in survivors.leaks(_kept(train), test, gate):
         row["drop_reason"] = "leak"
         row["drop_evidence"] = f"twin={twin['prompt_id']} jaccard={score:.3f}"
     if benchmarks is not None:
         for row, benchmark, score in decontamination.overlaps(_kept(train), benchmarks, gate):
             row["drop_reason"] = "leak"
             row["drop_evidence"] = decontamination.evidence(benchmark, score)
-    return Parts(
-        lineage.TRAIN_SET.build(_side(rows, "train")),
-        lineage.TEST_SET.build(test),
-        lineage.RELEASE_DROPS.build(row for row in rows if row["drop_reason"] is not None),
-    )
 
 
 def both(parts: Parts) -> pa.Table:
@@ -84,9 +124,14 @@ def new_families(parts: Parts, frozen: Mapping[str, str]) -> pa.Table:
         for row in table.select(["family_id", "split"]).to_pylist()
         if row["split"] is not None
     }
-    new = sorted((key, side) for key, side in found.items() if key not in frozen)
+    return table_of({key: side for key, side in found.items() if key not in frozen})
+
+
+def table_of(given: Mapping[str, str]) -> pa.Table:
+    """Sides by family as `state/splits` keeps them: columns family_id, split; sorted."""
+    ordered = sorted(given.items())
     return pa.table(
-        {"family_id": [key for key, _ in new], "split": [side for _, side in new]},
+        {"family_id": [key for key, _ in ordered], "split": [side for _, side in ordered]},
         pa.schema([("family_id", pa.string()), ("split", pa.string())]),
     )
 

@@ -58,6 +58,7 @@ def version() -> str:
 def draw(row: Row, categories: taxonomy.Taxonomy, config: RewritingConfig) -> dict[str, str | None]:
     """The methods that a prompt gets, and the text where a transform makes it; else None.
 
+    The draw hangs on the family: another spelling of the prompt draws the same methods.
     A transform that would change nothing about the text is passed over.
     """
     if not annotation.has_outcome(row):
@@ -66,7 +67,7 @@ def draw(row: Row, categories: taxonomy.Taxonomy, config: RewritingConfig) -> di
     code = macro.code if macro else None
     fitting = _fitting(row["intended_label"], code, row["lang"])
     found: dict[str, str | None] = {}
-    for key in identity.rendezvous(row["prompt_id"], fitting, len(fitting)):
+    for key in identity.rendezvous(row["family_id"], fitting, len(fitting)):
         if len(found) == config.rewrites_per_prompt:
             break
         transform = _by_id()[key].transform

@@ -48,15 +48,15 @@ def prompt(
     """A prompt row at birth; `text` None makes a dropped slot (give `drop_reason`).
 
     `parents` are the rows it was made from. `born_from` names what else tells two births apart
-    (a query, a slot). A row without `family_id` is the root of its own family.
+    (a query, a slot). A row without parents is the root of its own family, and its `method` is the
+    name of its source, which is no part of its id.
     """
     admitted = admit(text or "")
-    key = identity.prompt_id(
-        origin, [*parents, *born_from], method, repeat, admitted.text or admitted.text_hash
-    )
+    born_by = method if parents else ""
+    root = admitted.text or admitted.text_hash
     row = {
-        "prompt_id": key,
-        "family_id": key,
+        "prompt_id": identity.prompt_id(origin, [*parents, *born_from], born_by, repeat, root),
+        "family_id": columns.get("family_id") or identity.family_id(root),
         "origin": origin,
         "method": method,
         "parent_ids": list(parents),

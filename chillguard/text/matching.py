@@ -36,6 +36,18 @@ def match_text(text: str) -> str:
     return simple if simple == bare else str(_to_simplified().convert(simple))
 
 
+def reading(match: str) -> str:
+    """How a `match_text` is read, without tones: one for homophones and for what is in pinyin."""
+    return "".join(map(_read, match))
+
+
+@functools.lru_cache(maxsize=65536)
+def _read(character: str) -> str:
+    import pypinyin
+
+    return "".join(pypinyin.lazy_pinyin(character))
+
+
 def shingles(match: str, size: int) -> set[str]:
     """Character shingles of a `match_text`; a shorter text is its own single shingle."""
     return {match[i : i + size] for i in range(max(1, len(match) - size + 1))}

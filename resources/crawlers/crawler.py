@@ -186,8 +186,9 @@ class _Run:
 
     def _admit(self, post: Post) -> intake.Admitted:
         admitted = intake.admit(post.text)
-        key = identity.post_id(admitted.text or admitted.text_hash)
-        marks = removal.marks(key, post.native_id, self.source.name, post.url)
+        stands_for = admitted.text or admitted.text_hash
+        key, family = identity.post_id(stands_for), identity.family_id(stands_for)
+        marks = removal.marks(key, post.native_id, self.source.name, post.url, family)
         return admitted if marks.isdisjoint(self.taken_down) else intake.taken_down(admitted)
 
     def _tell(self, http: Http, total: int) -> None:
