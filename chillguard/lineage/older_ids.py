@@ -37,9 +37,7 @@ def successors(candidates: pa.Table, released: Iterable[pa.Table]) -> dict[str, 
         for origin, name in names:
             if origin == row["origin"]:
                 found[identity.prompt_id(origin, [], name, 0, text)] = row["family_id"]
-    made = candidates.filter(pc.equal(candidates["origin"], "rag"))
-    posts = pc.list_element(made["parent_ids"], 0).to_pylist()
-    return found | dict(zip(posts, made["family_id"].to_pylist(), strict=True))
+    return found | dict(_made_from(candidates))
 
 
 def taken_over(sides: Mapping[str, str], successors: Mapping[str, str]) -> dict[str, str]:
@@ -58,10 +56,15 @@ def taken_over(sides: Mapping[str, str], successors: Mapping[str, str]) -> dict[
 
 def _is_old(table: pa.Table) -> bool:
     """Whether a root is its own family, or a post that of its prompts."""
-    by_prompt = pc.equal(table["family_id"], table["prompt_id"])
+    by_prompt = pc.any(pc.equal(table["family_id"], table["prompt_id"])).as_py()
+    return bool(by_prompt) or any(post == family for post, family in _made_from(table))
+
+
+def _made_from(table: pa.Table) -> Iterator[tuple[str, str]]:
+    """The post and the family of each RAG prompt."""
     made = table.filter(pc.equal(table["origin"], "rag"))
-    by_post = pc.equal(made["family_id"], pc.list_element(made["parent_ids"], 0))
-    return bool(pc.any(by_prompt).as_py() or pc.any(by_post).as_py())
+    pairs = zip(made["parent_ids"].to_pylist(), made["family_id"].to_pylist(), strict=True)
+    return ((post, family) for parents, family in pairs for post in parents)
 
 
 def _roots(tables: Iterable[pa.Table]) -> Iterator[dict[str, str]]:

@@ -22,8 +22,8 @@ def texts(candidates: pa.Table, posts: pa.Table) -> Roots:
     original = pc.coalesce(read["translated_from"], read["text"])
     found = dict(zip(read["family_id"].to_pylist(), original.to_pylist(), strict=True))
     made = candidates.filter(pc.equal(candidates["origin"], "rag"))
-    parents = pc.list_element(made["parent_ids"], 0)
-    family_of = dict(zip(parents.to_pylist(), made["family_id"].to_pylist(), strict=True))
+    pairs = zip(made["parent_ids"].to_pylist(), made["family_id"].to_pylist(), strict=True)
+    family_of = {post: family for parents, family in pairs for post in parents}
     shown = posts.filter(pc.is_in(posts["post_id"], value_set=pa.array([*family_of], pa.string())))
     for post, text in zip(shown["post_id"].to_pylist(), shown["text"].to_pylist(), strict=True):
         found.setdefault(family_of[post], text)

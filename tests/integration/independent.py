@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 
 import opencc
 import pyarrow.parquet as pq
+import pypinyin
 
 THRESHOLD = 0.7
 _SIMPLIFY = opencc.OpenCC("t2s")
@@ -149,4 +150,55 @@ def told(folder):
         "removed": found["removed"],
         "verdict": verdict,
         "any": verdict | found["edited"] | found["other"],
+    }
+
+
+def root_sides(home, folder=None):
+    """Sides by root text, in its plain form and as it is read, of the rows of a release.
+
+    A root is found over the parents of a row in the tables of the last run.
+    """
+    texts, parents = {}, {}
+    for path in home.glob("tables/**/*.parquet"):
+        table = pq.read_table(path)
+        names = set(table.column_names)
+        if {"post_id", "text"} <= names:
+            texts |= {row["post_id"]: row["text"] for row in table.to_pylist()}
+        if {"prompt_id", "parent_ids", "text"} <= names:
+            for row in table.to_pylist():
+                parents[row["prompt_id"]] = row["parent_ids"]
+                text = row.get("translated_from") or row["text"]
+                texts.setdefault(row["prompt_id"], text)
+    found = {"plain": defaultdict(set), "read": defaultdict(set)}
+    for side, of_side in zip(("train", "test"), sides(folder or newest(home)), strict=True):
+        for key in of_side:
+            for root in _roots(key, parents):
+                if texts[root]:
+                    found["plain"][_plain(texts[root])].add(side)
+                    found["read"][_read(texts[root])].add(side)
+    return found
+
+
+def _roots(key, parents):
+    return (
+        [root for parent in parents[key] for root in _roots(parent, parents)]
+        if parents.get(key)
+        else [key]
+    )
+
+
+def _read(text):
+    return "".join(reading for reading in pypinyin.lazy_pinyin(_plain(text)))
+
+
+def both(found):
+    """Root texts that stand on both sides, by form."""
+    return {form: [text for text, at in of.items() if len(at) > 1] for form, of in found.items()}
+
+
+def changed(before, now):
+    """Root texts of which the side is another one than before (both of `root_sides`), by form."""
+    return {
+        form: [text for text, at in of.items() if before[form].get(text, at) != at]
+        for form, of in now.items()
     }

@@ -21,6 +21,7 @@ ONE, TWO, THREE = "怎样给阳台的花浇水？", "去图书馆借书要带什
 POSTS = {
     identity.post_id(builders.mixed(seed)): {
         "post_id": identity.post_id(builders.mixed(seed)),
+        "family_id": identity.family_id(builders.mixed(seed)),
         "text": builders.mixed(seed),
         **builders.TERMS,
     }
@@ -91,7 +92,7 @@ def test_one_per_cent_more_posts_changes_few_draws():
     config = rag.SynthesisConfig(queries_per_category=100, twin_queries=0)
     asked = rag.queries(POOL, SMALL, config)
     keys = [identity.digest(n) for n in range(101)]
-    posts = {key: {"post_id": key} for key in keys}
+    posts = {key: {"post_id": key, "family_id": f"f {key}"} for key in keys}
     before = rag.draws(asked, [keys[:100]] * len(asked), posts, config)
     after = rag.draws(asked, [keys] * len(asked), posts, config)
     changed = sum(one != two for one, two in zip(before, after, strict=True))

@@ -16,7 +16,8 @@ POOL = lineage.EXPANDED_KEYWORDS.build(
     [builders.keyword(code, f"{code}词{n}") for code in SMALL.codes for n in range(8)]
 )
 POSTS = {
-    f"p{n}": {"post_id": f"p{n}", "text": builders.mixed(n), **builders.TERMS} for n in range(9)
+    f"p{n}": {"post_id": f"p{n}", "family_id": f"f{n}", "text": builders.mixed(n), **builders.TERMS}
+    for n in range(9)
 }
 
 
