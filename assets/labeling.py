@@ -73,9 +73,8 @@ def jury_votes(juror: str) -> dg.AssetsDefinition:
         """One row per (prompt, juror): safe, unsafe or abstain."""
         ask, known = llm.asker(context), taxonomy.from_rows(categories)
         prompts = jury.to_judge(clean_prompts, settings.labeling)
-        requests = jury.vote_requests(prompts, known, settings.labeling)
-        outcomes = ask(juror, requests, jury.parse_vote, len(prompts))
-        rows = jury.vote_rows(outcomes, juror, llm.identity(juror))
+        identity = llm.identity(juror)
+        rows = jury.cast(juror, prompts, known, settings.labeling, ask, identity)
         return result(rows, ask.usage)
 
     return votes

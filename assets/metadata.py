@@ -1,7 +1,6 @@
 """What a person sees of a materialised table: counts, drops, pictures, masked previews, usage."""
 
 import base64
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,15 +9,17 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
-from chillguard import plots
+from chillguard import identity, plots
 from chillguard.labeling import report
 from chillguard.lineage.plan import StagePlan
 from chillguard.release import card
+from chillguard.rows import records
 from chillguard.text import personal_data
 from resources.models.progress import Usage
 
 _PREVIEW_ROWS = 5
 _SHOWN_STEPS = 50
+_SHOWN_REJECTS = 50
 _CURVES = ("loss", "beta", "alpha")
 _PICTURED = {"label": "rows per label", "intended_label": "rows per intended label"}
 _CATEGORIES = {"micro_category": "rows per category", "intended_category": "rows per intended one"}
@@ -55,10 +56,7 @@ def results(
 
 def data_version(table: pa.Table) -> dg.DataVersion:
     """Digest of the rows: equal content, equal version."""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as stream:
-        stream.write_table(table.combine_chunks())
-    return dg.DataVersion(hashlib.sha256(sink.getvalue()).hexdigest())
+    return dg.DataVersion(identity.table_digest(table))
 
 
 def paths(folder: Path, names: Iterable[str]) -> dict[str, Any]:
@@ -146,7 +144,7 @@ def spent(usage: Usage | None) -> dict[str, Any]:
         "calls_quarantined": usage.quarantined,
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
-        "cost": usage.cost,
+        "cost": "unpriced" if usage.paid and usage.unpriced == usage.paid else usage.cost,
     }
     tables = {
         "quarantined_by_reason": usage.reasons,
@@ -199,6 +197,18 @@ def plan_metadata(stages: Sequence[StagePlan]) -> dict[str, Any]:
         "calls_in_ledger": sum(s.known for s in stages),
         "cost": sum(s.cost or 0.0 for s in stages),
         "hours": sum(s.hours or 0.0 for s in stages),
+    }
+
+
+def rejected(rejects: Sequence[records.Reject]) -> dict[str, Any]:
+    """Rows of a file beside the lineage that cannot be used, by line; nothing without any."""
+    if not rejects:
+        return {}
+    lines = [f"{one.source} | {one.line} | {one.column} | {one.reason}" for one in rejects]
+    head = ["source | line | column | reason", "---|--:|---|---"]
+    return {
+        "rejected": len(rejects),
+        "rejected_rows": dg.MetadataValue.md("\n".join([*head, *lines[:_SHOWN_REJECTS]])),
     }
 
 

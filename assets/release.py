@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import dagster as dg
 import pyarrow as pa
 
-from assets.metadata import images, outputs, paths, result, results
+from assets.metadata import images, outputs, paths, rejected, result, results
 from assets.plan import PLAN
 from chillguard import taxonomy
 from chillguard.cleaning import earlier
@@ -108,7 +108,9 @@ def dataset_card(lineage: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
         tables = {key.to_user_string(): loaded[name] for name, key in names.items()}
         parts = sides.Parts(tables["train_set"], tables["test_set"], tables["release_drops"])
         known, both = taxonomy.from_rows(categories), sides.both(parts)
-        audited = audit.report(audit.decisions(audit_sheet.rows(), known.codes), parts.test)
+        rejects: list[records.Reject] = []
+        decided = audit.decisions(audit_sheet.rows(), known.codes, rejects)
+        audited = audit.report(decided, parts.test)
         version = sides.version(parts.train, parts.test)
         previous = releases.before(version)
         changed = changes.difference(both, releases.rows(previous))
@@ -122,6 +124,7 @@ def dataset_card(lineage: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
         state.append_splits(sides.new_families(parts, state.splits()), version)
         parquet = {"train": parts.train, "test": parts.test}
         folder = releases.write(version, parquet, card.sealed(changed), files)
-        return result(rows, **images(files), **paths(folder, (*_SIDES, *files)))
+        told = {**images(files), **paths(folder, (*_SIDES, *files)), **rejected(rejects)}
+        return result(rows, **told)
 
     return dataset_card

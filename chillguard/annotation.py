@@ -78,19 +78,7 @@ def annotate(
     """The `annotated_prompts` table: kept real prompts with label and category where to be had."""
     rows: list[Row] = [row for row in real.to_pylist() if row["drop_reason"] is None]
     unlabeled = [row for row in rows if row["intended_label"] is None]
-    votes = jury.by_prompt(
-        jury.vote_rows(
-            ask(
-                juror,
-                jury.vote_requests(unlabeled, taxonomy, config),
-                jury.parse_vote,
-                len(unlabeled),
-            ),
-            juror,
-            juror,
-        )
-        for juror in jurors
-    )
+    votes = jury.by_prompt(jury.cast(juror, unlabeled, taxonomy, config, ask) for juror in jurors)
     rulings = jury.rule(unlabeled, votes, taxonomy, config, ask)
     for row in unlabeled:
         ruling = rulings[row["prompt_id"]]

@@ -1,4 +1,4 @@
-"""Identity and stable draws (docs/architecture.md): who a row is, and who gets drawn.
+"""Identity and stable draws (docs/explanation/identity.md): who a row is, and who gets drawn.
 
 Ids are 128-bit hex digests of what a row was at birth. They are assigned once and never
 recomputed, whatever happens to the text later. What a stage makes of them is its own.
@@ -15,6 +15,7 @@ import heapq
 import json
 from collections.abc import Callable, Iterable, Sequence
 
+import pyarrow as pa
 from pydantic_core import to_json
 
 from chillguard.text import matching
@@ -60,6 +61,18 @@ def prompt_id(origin: str, parents: Sequence[str], method: str, repeat: int, tex
 def draw_id(query_id: str, method: str, post_ids: Iterable[str]) -> str:
     """Id of a query and the posts it drew, in whatever order: the row that asks the model."""
     return digest("draw", query_id, method, sorted(post_ids))
+
+
+def table_digest(table: pa.Table) -> str:
+    """Digest of a table: its schema and rows, however they are cut into chunks.
+
+    Data versions and training jobs are named by it: another form of it makes every asset stale and
+    trains every model anew.
+    """
+    stream = pa.BufferOutputStream()
+    with pa.ipc.new_stream(stream, table.schema) as writer:
+        writer.write_table(table.combine_chunks())
+    return hashlib.sha256(stream.getvalue()).hexdigest()
 
 
 def _digits(form: bytes) -> str:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from chillguard import identity
-from chillguard.calls import call
+from chillguard.calls import call, roles
 from chillguard.tables import lineage
 from chillguard.taxonomy import Taxonomy, TaxonomyError
 from chillguard.text import matching, screening
@@ -111,7 +111,7 @@ def expand(
     growing = set(taxonomy.codes)
     for _ in range(config.rounds):
         requests = _requests(rows, [c for c in taxonomy.codes if c in growing], taxonomy, config)
-        outcomes = sorted(ask("expander", requests, parse), key=lambda one: one.row_id)
+        outcomes = sorted(ask(roles.EXPANDER, requests, parse), key=lambda one: one.row_id)
         growing = {
             outcome.row_id
             for outcome in outcomes

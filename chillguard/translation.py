@@ -16,14 +16,13 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from chillguard import annotation, identity
-from chillguard.calls import call
+from chillguard.calls import call, roles
 from chillguard.rows import intake
 from chillguard.tables import lineage
 from chillguard.text import language, personal_data
 from prompts import named, render
 
 TEMPLATE = "translation/translate"
-ROLE = "translator"
 Row = dict[str, Any]
 Local = Callable[[Sequence[str]], list[str]]
 
@@ -245,7 +244,7 @@ def _outcomes(
     wanted: Sequence[Part], config: TranslationConfig, ask: call.Ask, local: Local | None
 ) -> Iterable[call.Outcome[str]]:
     if local is None:
-        return ask(ROLE, requests(wanted, config), parse, len(wanted))
+        return ask(roles.TRANSLATOR, requests(wanted, config), parse, len(wanted))
     texts = local([part.text for part in wanted])
     pairs = zip(wanted, texts, strict=True)
     return [call.Outcome(part.row_id, "", text.strip()) for part, text in pairs]

@@ -25,16 +25,17 @@ from resources.home.tables import Tables, TablesIOManager
 from resources.inputs.files import SourceFiles, YamlFile
 from resources.models.budget import Cap, Price
 from resources.models.ledger import Ledger
-from resources.models.llm import LanguageModels, ModelRole
+from resources.models.llm import LanguageModels
 from resources.models.model_server import ModelServer
+from resources.models.roles import ModelRole
 from resources.notifier import Notifier
-from resources.offline.models import HashedEmbedder, PhrasebookTranslator
 from resources.takedown import Takedown
 from resources.training.jobs import Training
 from resources.training.launcher import Launcher
-from resources.translation import OpusMtTranslator, RoleTranslator, Translator
+from resources.translation import OpusMtTranslator, PhrasebookTranslator, RoleTranslator, Translator
 from resources.vectors.edge_store import EdgeStore
 from resources.vectors.embedding import BgeM3Embedder, Embedder, EndpointEmbedder
+from resources.vectors.hashed import HashedEmbedder
 from resources.vectors.port import VectorStore
 from resources.vectors.qdrant_store import QdrantStore
 from resources.vectors.retrieval import Retrieval
@@ -50,11 +51,13 @@ def resources(profile: Profile, home: Path, jurors: list[str]) -> dict[str, Any]
     tables = _value(profile.tables) or str(home / "tables")
     ledger, crawl_store = Ledger(url=database), PostStore(url=database)
     releases = Releases(folder=str(home / "release"))
+    publishing = Publishing(folder=str(home / "public"), releases=releases)
     kept: dict[str, Any] = {
         "tables": Tables(folder=tables),
         "state": State(folder=str(home / "state"), profile=profile.name),
         "releases": releases,
         "reviews": _reviews(profile, home),
+        "publishing": publishing,
         "retrieval": Retrieval(
             embedder=_embedder(profile.embedder),
             vector_store=_vector_store(profile.vector_store, home),
@@ -63,7 +66,6 @@ def resources(profile: Profile, home: Path, jurors: list[str]) -> dict[str, Any]
     return {
         **kept,
         **_inputs(profile, crawl_store),
-        "publishing": Publishing(folder=str(home / "public"), releases=releases),
         "io_manager": TablesIOManager(folder=tables),
         "takedown": Takedown(ledger=ledger, crawl_store=crawl_store, **kept),
         "translator": _translator(profile.translator),

@@ -12,6 +12,7 @@ from typing import Any
 
 import dagster as dg
 
+from chillguard.calls import roles as model_roles
 from pipelines import parts
 from pipelines.parts import Machine
 from pipelines.profile import Profile, ProfileError, environment
@@ -100,27 +101,9 @@ def _models(profile: Profile, jurors: Sequence[str]) -> dict[str, Machine]:
     }
     roles = {**profile.roles, **dict(zip(jurors, profile.jurors, strict=True))}
     served = {name for name, role in roles.items() if role.serve}
-    for asset, asked in _asking(jurors).items():
+    for asset, asked in model_roles.asked_by(jurors).items():
         gpus[asset] = max(gpus.get(asset, 0), int(not served.isdisjoint(asked)))
     return {asset: Machine(gpus=count) for asset, count in gpus.items() if count}
-
-
-def _asking(jurors: Sequence[str]) -> dict[str, Sequence[str]]:
-    """Which roles an asset asks."""
-    ruling = (*jurors, "tie_breaker", "categorizer")
-    return {
-        "expanded_keywords": ("expander",),
-        "synthesized_prompts": ("synthesizer",),
-        "annotated_prompts": ruling,
-        "rewritten_prompts": ("rewriter",),
-        "candidate_prompts": ("translator",),
-        **{f"jury_votes/{juror}": (juror,) for juror in jurors},
-        "labeled_prompts": ruling[len(jurors) :],
-        "anchor_votes": jurors,
-        "iteration_1/generated_prompts": ("generator", *ruling),
-        "iteration_2/generated_prompts": ("generator", *ruling),
-        "iteration_2/graded_prompts": ("generator", "scorer"),
-    }
 
 
 def _trained(part: parts.Training | None) -> dict[str, Machine]:

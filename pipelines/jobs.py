@@ -97,6 +97,8 @@ def take_down(context: dg.OpExecutionContext, config: Removal, takedown: Takedow
     """Remove a post, its point, the answers made from it, and the text of every derived row."""
     report = takedown.remove(config.post)
     context.log.info(f"takedown {config.post}: {report}")
+    for sentence in report["to_do"]:
+        context.log.warning(f"takedown {config.post}: to do: {sentence}")
     context.add_output_metadata(report)
 
 
@@ -112,7 +114,7 @@ def post_takedown() -> None:
 class Publication(dg.Config):
     """Who allowed it, and which release."""
 
-    approval: str = Field(description="path of the approval file (README, Publish a release)")
+    approval: str = Field(description="path of the approval file (docs/how-to/publish.md)")
     version: str | None = Field(None, description="version of the release; the newest unless told")
 
 

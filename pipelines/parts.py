@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from resources.models.roles import RoleSettings
+
 _OF_SERVER = {"url", "api_key", "collection", "m", "ef_construct", "grpc", "grpc_port"} | {
     "payload_indexes"
 }
@@ -40,25 +42,15 @@ class Server(ServerProgram):
     model: str
 
 
-class Role(Part):
-    """A model role: declared model and revision, and where it is served.
+class Role(RoleSettings, Part):
+    """A model role: its settings, and where it is served.
 
-    Several urls share the load; with `serve` the stage starts a server of its own instead. Further
-    settings are those of `resources.models.llm.ModelRole`.
+    Several urls share the load; with `serve` the stage starts a server of its own instead.
     """
 
-    model: str
-    revision: str = "main"
     url: str | FromEnvironment | list[str | FromEnvironment] = "offline"
     serve: Server | None = None
     api_key: FromEnvironment | None = None
-    structured: Literal["auto", "structured_outputs", "response_format", "prompt"] = "auto"
-    concurrency: int = 64
-    auto_concurrency: bool = False
-    timeout_s: float = 300.0
-    attempts: int = 6
-    salvage: int = 1
-    give_up_after_s: float = 60.0
 
 
 class Embedder(Part):

@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from chillguard.calls import roles
 from chillguard.rows.records import AnySource, SourceConfig
 from chillguard.settings import Settings
 from pipelines.parts import (
@@ -50,7 +51,9 @@ _PATHS = frozenset(
     )
 )
 _TAXONOMY = "packaged:taxonomy.yaml"
-_ROLES = frozenset({"expander", "synthesizer", "rewriter", "tie_breaker", "categorizer"})
+_ROLES = frozenset(
+    (roles.EXPANDER, roles.SYNTHESIZER, roles.REWRITER, roles.TIE_BREAKER, roles.CATEGORIZER)
+)
 
 
 class ProfileError(ValueError):
@@ -95,9 +98,9 @@ class Profile(Part):
 
     @model_validator(mode="after")
     def _is_complete(self) -> "Profile":
-        needed = _ROLES | ({"translator"} if self.translator.kind == "role" else set())
-        needed |= {"generator"} if self.training else set()
-        known = needed | ({"scorer"} if self.training else set())
+        needed = _ROLES | ({roles.TRANSLATOR} if self.translator.kind == "role" else set())
+        needed |= {roles.GENERATOR} if self.training else set()
+        known = needed | ({roles.SCORER} if self.training else set())
         missing, strange = needed - set(self.roles), sorted(set(self.roles) - known)
         if missing:
             raise ValueError(f"no model is bound to role {', '.join(sorted(missing))}")
@@ -119,7 +122,7 @@ class Profile(Part):
     def _generator_can_be_served(self) -> None:
         if self.training is None:
             return
-        generator = self.roles["generator"]
+        generator = self.roles[roles.GENERATOR]
         if generator.url == "offline" and not generator.serve:
             raise ValueError("role generator has no stand-in; give it `url` or `serve`")
         if not (generator.serve or self.training.serve):
@@ -136,9 +139,9 @@ class Profile(Part):
     @property
     def loads_models(self) -> bool:
         """Whether a stage starts a model server, or trains, on the host where its step runs."""
-        roles = (*self.roles.values(), *self.jurors)
+        bound = (*self.roles.values(), *self.jurors)
         here = self.training is not None and self.training.executor.kind == "local"
-        return here or any(role.serve for role in roles)
+        return here or any(role.serve for role in bound)
 
     @property
     def anchor_file(self) -> str | None:
@@ -176,9 +179,9 @@ class Profile(Part):
     @property
     def is_offline(self) -> bool:
         """Whether any role or model is a stand-in."""
-        roles = [*self.roles.values(), *self.jurors]
+        bound = [*self.roles.values(), *self.jurors]
         stand_ins = "offline" in (self.embedder.kind, self.translator.kind)
-        return stand_ins or any(role.url == "offline" and not role.serve for role in roles)
+        return stand_ins or any(role.url == "offline" and not role.serve for role in bound)
 
 
 def home() -> Path:

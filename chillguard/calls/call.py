@@ -12,6 +12,8 @@ from typing import Any, Generic, Protocol, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 T = TypeVar("T")
+# The outcome of a request in a plan, which asks nobody: a word of ours, never of an endpoint.
+UNASKED = "not asked yet"
 _SALVAGE_AT = 0.5
 # Made once: `json.dumps` with options makes an encoder per call.
 _form = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode

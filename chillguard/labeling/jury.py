@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
-from chillguard.calls import call, probabilities
+from chillguard.calls import call, probabilities, roles
 from chillguard.labeling.review import Reviewed
 from chillguard.tables import lineage
 from chillguard.taxonomy import Taxonomy
@@ -111,30 +111,41 @@ def parse_vote(answer: call.Answer) -> Verdict:
     return Verdict(label, shares["unsafe"] if shares else None)
 
 
-def vote_rows(outcomes: Iterable[call.Outcome[Verdict]], juror: str, model: str) -> pa.Table:
-    """The `jury_votes/<juror>` table; a vote that could not be had is an abstention."""
+def cast(
+    juror: str,
+    prompts: Sequence[Row],
+    taxonomy: Taxonomy,
+    config: LabelingConfig,
+    ask: call.Ask,
+    model: str = "",
+) -> pa.Table:
+    """The `jury_votes/<juror>` table: the juror's vote on each prompt.
+
+    A vote that could not be had is an abstention. `model` is what stands behind the juror's name.
+    """
+    requests = vote_requests(prompts, taxonomy, config)
     return lineage.JURY_VOTES.build(
         {
             "prompt_id": outcome.row_id,
             "juror": juror,
-            "model": model,
+            "model": model or juror,
             "verdict": outcome.value.label if outcome.value else "abstain",
             "p_unsafe": outcome.value.p_unsafe if outcome.value else None,
             "reason": outcome.reason,
             "call_key": outcome.call_key,
         }
-        for outcome in outcomes
+        for outcome in ask(juror, requests, parse_vote, len(prompts))
     )
 
 
 def by_prompt(tables: Iterable[pa.Table]) -> dict[str, tuple[Vote, ...]]:
     """Votes of all jurors by prompt id, in the order of the tables."""
-    found: dict[str, tuple[Vote, ...]] = {}
+    votes: dict[str, tuple[Vote, ...]] = {}
     for table in tables:
         for row in table.select(["prompt_id", "juror", "verdict"]).to_pylist():
             vote = Vote(row["juror"], row["verdict"])
-            found[row["prompt_id"]] = (*found.get(row["prompt_id"], ()), vote)
-    return found
+            votes[row["prompt_id"]] = (*votes.get(row["prompt_id"], ()), vote)
+    return votes
 
 
 def majority(votes: Sequence[Vote], quorum: int) -> str | None:
@@ -154,7 +165,23 @@ def rule(
     ask: call.Ask,
     reviewed: Reviewed | None = None,
 ) -> dict[str, Ruling]:
-    """A ruling per prompt: majority, else tie-breaker; then the category of unsafe ones.
+    """A ruling per prompt: its label by `decide`, then the category of unsafe ones."""
+    rulings = decide(prompts, votes, taxonomy, config, ask, reviewed)
+    unsafe = [row for row in prompts if _lacks_category(rulings[row["prompt_id"]])]
+    for outcome in categorize(unsafe, taxonomy, config, ask):
+        rulings[outcome.row_id] = _categorized(rulings[outcome.row_id], outcome)
+    return rulings
+
+
+def decide(
+    prompts: Sequence[Row],
+    votes: Mapping[str, tuple[Vote, ...]],
+    taxonomy: Taxonomy,
+    config: LabelingConfig,
+    ask: call.Ask,
+    reviewed: Reviewed | None = None,
+) -> dict[str, Ruling]:
+    """The label of each prompt: by the majority of its votes, else by the tie-breaker.
 
     What a reviewer decided (`reviewed`) stands, and nothing is asked about it.
     """
@@ -170,11 +197,8 @@ def rule(
         rulings[key] = Ruling(rulings[key].votes, label, category, "review")
     open_rows = [row for row in prompts if rulings[row["prompt_id"]].label is None]
     requests = vote_requests(open_rows, taxonomy, config)
-    for outcome in ask("tie_breaker", requests, parse_vote, len(open_rows)):
+    for outcome in ask(roles.TIE_BREAKER, requests, parse_vote, len(open_rows)):
         rulings[outcome.row_id] = _tie_broken(rulings[outcome.row_id], outcome)
-    unsafe = [row for row in prompts if _lacks_category(rulings[row["prompt_id"]])]
-    for found in categorize(unsafe, taxonomy, config, ask):
-        rulings[found.row_id] = _categorized(rulings[found.row_id], found)
     return rulings
 
 
@@ -185,7 +209,7 @@ def categorize(
     sampling = config.sampling.model_copy(update={"top_logprobs": 0})
     requests = _requests(CATEGORIZE, prompts, taxonomy, sampling, taxonomy.codes)
     parse = functools.partial(parse_category, codes=taxonomy.codes)
-    return ask("categorizer", requests, parse, len(prompts))
+    return ask(roles.CATEGORIZER, requests, parse, len(prompts))
 
 
 def parse_category(answer: call.Answer, codes: Sequence[str]) -> str:
@@ -198,12 +222,12 @@ def parse_category(answer: call.Answer, codes: Sequence[str]) -> str:
 
 def rows(clean: pa.Table, rulings: Mapping[str, Ruling], taxonomy: Taxonomy) -> pa.Table:
     """The `labeled_prompts` table: one row per kept clean prompt."""
-    found = []
+    labeled = []
     for row in clean.to_pylist():
         if row["drop_reason"] is None:
             ruling = rulings[row["prompt_id"]]
             macro = taxonomy.macro_of[ruling.category].code if ruling.category else None
-            found.append(
+            labeled.append(
                 {
                     **row,
                     "label": ruling.label,
@@ -218,7 +242,7 @@ def rows(clean: pa.Table, rulings: Mapping[str, Ruling], taxonomy: Taxonomy) -> 
                     "drop_evidence": ruling.drop_evidence,
                 }
             )
-    return lineage.LABELED_PROMPTS.build(found)
+    return lineage.LABELED_PROMPTS.build(labeled)
 
 
 def _requests(

@@ -7,6 +7,7 @@ What is exported for reviewers is `chillguard.labeling.review_export`; files are
 import datetime as dt
 import math
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,8 @@ from chillguard.tables.table import LABELS
 
 Row = Mapping[str, Any]
 Reviewed = Mapping[str, tuple[str, str | None]]
+# How reviewers write a label, in lower case.
+WRITTEN = {"safe": "safe", "unsafe": "unsafe", "安全": "safe", "不安全": "unsafe"}
 _FILLED_IN = ("label", "category", "reviewer", "date")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SLASHED = re.compile(r"(\d{4})/(\d{1,2})/(\d{1,2})")
@@ -85,6 +88,13 @@ def from_label_studio(document: Any) -> Iterator[records.Parsed]:
                 yield records.Parsed(number, {}, "not an annotation of Label Studio")
             elif not annotation.get("was_cancelled"):
                 yield records.Parsed(number, _annotated(task["data"], annotation))
+
+
+def read_label(written: Any) -> Any:
+    """A label however it is written (`SAFE`, `不安全`, full width); anything else as it stands."""
+    if not isinstance(written, str) or not _is_text(written):
+        return written
+    return WRITTEN.get(unicodedata.normalize("NFKC", written).strip().lower(), written)
 
 
 def rows(found: Iterable[Decision], clean: pa.Table) -> pa.Table:
@@ -153,6 +163,7 @@ def _decision(
     if row.error is not None:
         return "*", row.error
     given = {n: v.strip() if isinstance(v, str) else v for n, v in row.columns.items()}
+    given["label"] = read_label(given.get("label"))
     fault = next((f for f in _faults(given, codes, reviewers) if f), None)
     if fault:
         return fault
@@ -181,7 +192,7 @@ def _faults(
     if not given.get("prompt_id"):
         yield "prompt_id", "is empty"
     if label not in LABELS:
-        yield "label", f"is not one of {', '.join(LABELS)}"
+        yield "label", f"is not one of {', '.join(WRITTEN)}"
     if label == "safe" and category:
         yield "category", "a safe prompt has none"
     if label == "unsafe" and category not in codes:

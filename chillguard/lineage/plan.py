@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from chillguard import annotation, embedding, keywords, translation
-from chillguard.calls import call
+from chillguard.calls import call, roles
 from chillguard.cleaning import survivors
 from chillguard.labeling import anchors, jury, review
 from chillguard.rewriting import rewrites
@@ -122,17 +122,16 @@ def _jury(
     prompts = jury.to_judge(clean, settings.labeling)
     tables = []
     for juror in inputs.jurors:
-        requests = jury.vote_requests(prompts, inputs.taxonomy, settings.labeling)
-        outcomes = ask_for(f"jury_votes/{juror}")(juror, requests, jury.parse_vote)
-        tables.append(jury.vote_rows(outcomes, juror, juror))
-    cast = jury.by_prompt(tables)
+        ask = ask_for(roles.votes_of(juror))
+        tables.append(jury.cast(juror, prompts, inputs.taxonomy, settings.labeling, ask))
+    votes = jury.by_prompt(tables)
     unasked = {
-        row["prompt_id"] for t in tables for row in t.to_pylist() if row["reason"] == UNASKED
+        row["prompt_id"] for t in tables for row in t.to_pylist() if row["reason"] == call.UNASKED
     }
     labeled = jury.to_label(clean, settings.labeling)
     settled = [row for row in labeled if row["prompt_id"] not in unasked]
     ask = ask_for("labeled_prompts")
-    jury.rule(settled, cast, inputs.taxonomy, settings.labeling, ask, reviewed)
+    jury.rule(settled, votes, inputs.taxonomy, settings.labeling, ask, reviewed)
     return not unasked
 
 
@@ -151,7 +150,4 @@ def _anchors(inputs: Inputs, settings: Settings, ask_for: AskFor, same: bool) ->
 
 def _unasked(table: pa.Table) -> int:
     rows = table.select(["drop_reason", "drop_evidence"]).to_pylist()
-    return sum(row["drop_evidence"] == UNASKED for row in rows)
-
-
-UNASKED = "not asked yet"
+    return sum(row["drop_evidence"] == call.UNASKED for row in rows)

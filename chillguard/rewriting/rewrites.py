@@ -14,7 +14,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from chillguard import annotation, identity, taxonomy
-from chillguard.calls import call, numbered
+from chillguard.calls import call, numbered, roles
 from chillguard.rewriting import jobs, transforms
 from chillguard.rewriting.jobs import Job
 from chillguard.rewriting.methods import Method, methods
@@ -117,7 +117,7 @@ def _asked(
         waiting: dict[str, Job] = {}
         noted = _noted(jobs.jobs(annotated, wanted), waiting)
         asked = requests(noted, categories, config)
-        for outcome in ask("rewriter", asked, numbered.parser(size, config.layout, key), total):
+        for outcome in ask(roles.REWRITER, asked, numbered.parser(size, config.layout, key), total):
             yield _made(waiting.pop(outcome.row_id), outcome, categories, guard)
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from chillguard import identity, keywords
-from chillguard.calls import call, numbered
+from chillguard.calls import call, numbered, roles
 from chillguard.embedding import PostFilter
 from chillguard.rows import guards, intake
 from chillguard.synthesis import matching, twins
@@ -150,7 +150,7 @@ def generate(
         by_id = {draw.draw_id: draw for draw in group}
         parse = numbered.parser(count, config.layout, _KEY)
         for outcome in ask(
-            "synthesizer", requests(group, taxonomy, config), parse, total=len(group)
+            roles.SYNTHESIZER, requests(group, taxonomy, config), parse, total=len(group)
         ):
             found += _rows(by_id[outcome.row_id], outcome, taxonomy, guard)
     return lineage.SYNTHESIZED_PROMPTS.build(found)

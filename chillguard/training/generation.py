@@ -13,7 +13,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from chillguard import identity
-from chillguard.calls import call, refusals
+from chillguard.calls import call, refusals, roles
 from chillguard.cleaning import survivors
 from chillguard.labeling import jury
 from chillguard.release import decontamination
@@ -106,7 +106,7 @@ def generate(
         for seed in wanted
         for candidate in range(config.per_seed)
     }
-    outcomes = ask("generator", requests(wanted, config), parse, len(by_name))
+    outcomes = ask(roles.GENERATOR, requests(wanted, config), parse, len(by_name))
     return [_row(*by_name[one.row_id], one, categories, guard) for one in outcomes]
 
 
@@ -167,20 +167,11 @@ def rejudge(
     ask: call.Ask,
 ) -> None:
     """Drop kept rows that the jury, or the tie-breaker after it, labels otherwise than the seed."""
-    open_rows = {row["prompt_id"]: row for row in rows if row["drop_reason"] is None}
-    cast: dict[str, list[jury.Vote]] = defaultdict(list)
-    for juror in jurors:
-        asked = jury.vote_requests(open_rows.values(), categories, config)
-        for vote in ask(juror, asked, jury.parse_vote, len(open_rows)):
-            verdict = vote.value.label if vote.value else "abstain"
-            cast[vote.row_id].append(jury.Vote(juror, verdict))
-    labels = {key: jury.majority(cast[key], config.quorum) for key in open_rows}
-    tied = [open_rows[key] for key, label in labels.items() if label is None]
-    asked = jury.vote_requests(tied, categories, config)
-    for one in ask("tie_breaker", asked, jury.parse_vote, len(tied)):
-        labels[one.row_id] = one.value.label if one.value else None
-    for key, label in labels.items():
-        row = open_rows[key]
+    kept = [row for row in rows if row["drop_reason"] is None]
+    votes = jury.by_prompt(jury.cast(juror, kept, categories, config, ask) for juror in jurors)
+    rulings = jury.decide(kept, votes, categories, config, ask)
+    for row in kept:
+        label = rulings[row["prompt_id"]].label
         if label is None:
             row |= {"drop_reason": "unresolved", "drop_evidence": "no majority, no tie-breaker"}
         elif label != row["label"]:

@@ -7,9 +7,9 @@ its fingerprint, so that nothing of another job is ever gone on with.
 
 import hashlib
 import json
-import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,10 +109,22 @@ class Output:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON file that is never there in part."""
+    text = json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False)
+    with in_one_move(path) as part:
+        part.write_text(text, "utf-8")
+
+
+@contextmanager
+def in_one_move(path: Path) -> Iterator[Path]:
+    """Where to write a file that is never there in part; moved to `path` when the block ends.
+
+    For the programs that may run on a machine without Dagster; all else writes by
+    `resources.home.whole`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
-    part.write_text(json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False), "utf-8")
-    os.replace(part, path)
+    yield part
+    part.replace(path)
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -5,7 +5,6 @@ headers; bodies bounded in size and time. What is asked for and what it means is
 """
 
 import asyncio
-import ipaddress
 import json
 import socket
 from collections import defaultdict
@@ -26,6 +25,7 @@ from resources.crawlers.network import (
     addresses,
     decoded,
     is_address,
+    is_public,
     shown,
     until,
 )
@@ -34,6 +34,10 @@ from resources.models.chat import retry_after_s
 
 AGENT = "chillguard"
 _PASSING = frozenset({408, 425, 500, 502, 503, 504})
+# Said of the query that was asked; every other refusal is said of whoever asks.
+_OF_THE_QUERY = frozenset({400, 413, 414, 422})
+# XRPC tells of a token that ran out with HTTP 400.
+_OF_THE_TOKEN = frozenset({"AuthMissing", "ExpiredToken", "InvalidToken"})
 _PAGE_TYPES = ("text/html", "application/xhtml+xml", "text/plain")
 
 
@@ -124,14 +128,10 @@ class Http:
         """The JSON document that an API answers; redirects are not followed."""
         response, body = await self._get(url, dict(params), self._headers, follow=False)
         where = shown(url)
-        if response.status_code in (401, 403):
-            raise Blocked(f"{where} answers HTTP {response.status_code}: not authorised")
         if response.is_redirect:
             raise Blocked(f"{where} redirects to {shown(response.headers.get('location', ''))}")
-        if response.status_code == 404:
-            raise Blocked(f"{where} answers HTTP 404: there is no such page")
         if response.status_code != 200:
-            raise BadQuery(f"{where} answers HTTP {response.status_code}")
+            raise _refused(where, response.status_code, body)
         try:
             return json.loads(body)
         except (ValueError, RecursionError):
@@ -266,16 +266,39 @@ class Http:
     def _socket(self, info: Any) -> socket.socket:
         """A socket to an address as it was resolved, so that no name can point inwards."""
         family, kind, protocol, _, address = info
-        if not ipaddress.ip_address(address[0]).is_global and address[:2] not in self._trusted:
-            raise PrivateAddress(f"{address[0]} is a private address")
+        if not is_public(address[0]) and address[:2] not in self._trusted:
+            # One text for all: of several that differ the connector makes a plain OSError.
+            raise PrivateAddress("a private address")
         return socket.socket(family, kind, protocol)
+
+
+def _refused(where: str, status: int, body: bytes) -> Fault:
+    """What an answer other than 200 says: something of the query, or of whoever asks."""
+    told = f"{where} answers HTTP {status}"
+    if status in (401, 403) or (status == 400 and _error_name(body) in _OF_THE_TOKEN):
+        return Blocked(f"{told}: not authorised")
+    if status == 404:
+        return Blocked(f"{told}: there is no such page")
+    if status == 402:
+        return Blocked(f"{told}: the account has no credit left")
+    if status in _OF_THE_QUERY:
+        return BadQuery(told)
+    return Blocked(f"{told}: it refuses whoever asks, whatever the query")
+
+
+def _error_name(body: bytes) -> str:
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return ""
+    return str(document.get("error", "")) if isinstance(document, dict) else ""
 
 
 def _transport_fault(url: str, error: Exception) -> Fault:
     """Blocked for a private address, passing for everything else that a network does."""
     cause: BaseException | None = error
     while cause is not None:
-        if "is a private address" in str(cause):
+        if isinstance(cause, PrivateAddress):
             return Blocked(
                 f"{shown(url)} leads to a private address, which is refused; if the host is "
                 "meant, name it as host:port under `limits.private_hosts`"

@@ -54,13 +54,15 @@ class Post:
 class Page:
     """Posts of one request, and the cursor of the next page; None after the last one.
 
-    `newest` marks how far a pass has come, in whatever form the source takes as `since`.
+    `newest` marks how far a pass has come, in whatever form the source takes as `since`; `stubs`
+    counts entries that hold no whole text (cut off, or deleted by their authors).
     """
 
     posts: Sequence[Post]
     next: str | None
     newest: str | None = None
     unchanged: int = 0
+    stubs: int = 0
 
     def __post_init__(self) -> None:
         for mark in (self.next, self.newest):

@@ -7,7 +7,6 @@ them, and are refreshed when a later run ends in the same version.
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from resources.home.state import write_parquet
+from resources.home.whole import draft_folder, write_bytes, write_parquet
 
 _MANIFEST = "release.json"
 SIDES = ("train", "test")
@@ -110,6 +109,16 @@ class Releases(dg.ConfigurableResource):
             for side in SIDES:
                 yield pq.read_table(self.path(version, side), columns=list(columns))
 
+    def verify(self, version: str) -> None:
+        """Raises `dg.Failure` when a file of the release is not as it was released."""
+        folder = self._place(version)
+        problem = mismatch(folder)
+        if problem:
+            raise dg.Failure(
+                f"release {version}: {problem}; bring back the folder {folder} from a copy, or "
+                "move it away and run again: the same rows make the same release"
+            )
+
     def path(self, version: str, side: str) -> Path:
         """Where a side of a release is. Raises `dg.Failure` for a version that is no plain name."""
         return self._place(version) / f"{side}.parquet"
@@ -120,27 +129,30 @@ class Releases(dg.ConfigurableResource):
         """Write a release, or only refresh the documents of one that is there; returns it."""
         target = self._place(version)
         if not (target / _MANIFEST).exists():
-            draft = self._root() / f".{version}.{os.getpid()}"
-            shutil.rmtree(draft, ignore_errors=True)
-            digests = {
-                side: write_parquet(table, draft / f"{side}.parquet")
-                for side, table in sides.items()
-            }
-            manifest = {
-                "version": version,
-                "number": len(self.versions()) + 1,
-                "previous": self.before(version),
-                "sha256": digests,
-            }
-            (draft / _MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
-            for side, table in sides.items():
-                write_jsonl(table, draft / f"{side}.jsonl")
-            write_files(draft, sealed)
-            (draft / SUMS).write_text(checksums(draft), "utf-8")
-            shutil.rmtree(target, ignore_errors=True)
-            draft.replace(target)
+            with draft_folder(target) as draft:
+                self._fill(draft, version, sides, sealed)
+                # What is no release (it has no manifest) makes way for one.
+                shutil.rmtree(target, ignore_errors=True)
         write_files(target, documents)
         return target
+
+    def _fill(
+        self, folder: Path, version: str, sides: Mapping[str, pa.Table], sealed: Files
+    ) -> None:
+        digests = {
+            side: write_parquet(table, folder / f"{side}.parquet") for side, table in sides.items()
+        }
+        manifest = {
+            "version": version,
+            "number": len(self.versions()) + 1,
+            "previous": self.before(version),
+            "sha256": digests,
+        }
+        (folder / _MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
+        for side, table in sides.items():
+            write_jsonl(table, folder / f"{side}.jsonl")
+        write_files(folder, sealed)
+        (folder / SUMS).write_text(checksums(folder), "utf-8")
 
     def _place(self, version: str) -> Path:
         if not (version.isascii() and version.isalnum()):
@@ -161,9 +173,7 @@ def write_files(folder: Path, files: Files) -> None:
     """Write files by name, tables as Parquet, each in one move."""
     for name, content in files.items():
         if isinstance(content, bytes):
-            draft = folder / f".{name}"
-            draft.write_bytes(content)
-            draft.replace(folder / name)
+            write_bytes(folder / name, content)
         else:
             write_parquet(content, folder / name)
 
@@ -176,10 +186,30 @@ def write_jsonl(table: pa.Table, path: Path) -> None:
                 lines.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
+def mismatch(folder: Path) -> str | None:
+    """What of a folder is not as its `SHA256SUMS` says, naming the file; None if all is."""
+    try:
+        lines = (folder / SUMS).read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return f"{SUMS} is missing or cannot be read, so nobody can say that it is whole"
+    digests = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    unlisted = [f"{side}.parquet" for side in SIDES if f"{side}.parquet" not in digests]
+    if unlisted:
+        return f"{SUMS} does not name {unlisted[0]}"
+    for name, digest in digests.items():
+        path = folder / name
+        if not path.is_file():
+            return f"{name} is missing"
+        if _digest(path) != digest:
+            return f"{name} is not what {SUMS} says: it was changed after the release"
+    return None
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def checksums(folder: Path) -> str:
     """Digests of all files of a folder, in the form that `sha256sum --check` reads."""
-    lines = []
-    for path in sorted(folder.iterdir()):
-        with path.open("rb") as file:
-            lines.append(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {path.name}\n")
-    return "".join(lines)
+    return "".join(f"{_digest(path)}  {path.name}\n" for path in sorted(folder.iterdir()))

@@ -5,9 +5,7 @@ rows can never mix with a real release.
 """
 
 import datetime as dt
-import hashlib
 import json
-import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ import pyarrow.parquet as pq
 from chillguard.cleaning import earlier
 from chillguard.tables import lineage
 from chillguard.text import near_duplicates
+from resources.home.whole import write_parquet, write_text
 
 _TAKEDOWNS = "takedowns.jsonl"
 _QUERIES = "extra_queries.json"
@@ -125,9 +124,8 @@ class State(dg.ConfigurableResource):
     def save_extra_queries(self, extra: Mapping[str, int], version: str) -> None:
         """Replace the extra queries of the categories, once per release."""
         if self._steered()["release"] != version:
-            draft = self._folder() / f".{_QUERIES}"
-            draft.write_text(json.dumps({"release": version, "extra": dict(extra)}), "utf-8")
-            draft.replace(self._folder() / _QUERIES)
+            content = json.dumps({"release": version, "extra": dict(extra)})
+            write_text(self._folder() / _QUERIES, content)
 
     def _steered(self) -> dict[str, Any]:
         path = self._folder() / _QUERIES
@@ -153,9 +151,7 @@ class State(dg.ConfigurableResource):
         folder.mkdir(parents=True, exist_ok=True)
         owner = folder / "profile"
         if not owner.exists():
-            draft = folder / f".profile.{os.getpid()}"
-            draft.write_text(self.profile, "utf-8")
-            draft.replace(owner)
+            write_text(owner, self.profile)
         if owner.read_text("utf-8") != self.profile:
             raise dg.Failure(
                 f"the state in {folder} belongs to profile {owner.read_text('utf-8')!r}, this run "
@@ -163,13 +159,3 @@ class State(dg.ConfigurableResource):
                 "profile if it is meant to continue that work"
             )
         return folder
-
-
-def write_parquet(table: pa.Table, path: Path) -> str:
-    """Write a Parquet file in one move; returns the digest of its bytes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    pq.write_table(table, draft, compression="zstd")
-    digest = hashlib.sha256(draft.read_bytes()).hexdigest()
-    draft.replace(path)
-    return digest

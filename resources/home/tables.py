@@ -6,6 +6,7 @@
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -15,6 +16,7 @@ from pydantic import PrivateAttr
 from upath import UPath
 
 from chillguard.tables import table_of
+from resources.home.whole import write_parquet
 
 _PART = "part-00000.parquet"
 
@@ -37,7 +39,7 @@ class ParquetTables(dg.UPathIOManager):
         """Write the table so that a reader sees the old file or the new."""
         table = table_of(context.asset_key.path).enforce(obj)
         with _reaching(path, *context.asset_key.path):
-            digest = _write(table, path, context.run_id)
+            digest = _write(table, path)
         context.log.info(f"{context.asset_key.to_user_string()}: {table.num_rows:,} rows")
         context.add_output_metadata(
             {
@@ -95,7 +97,7 @@ class Tables(dg.ConfigurableResource):
         path = UPath(self.folder, *key, _PART)
         whole = table_of(key).enforce(table)
         with _reaching(path, *key):
-            _write(whole, path, "draft")
+            _write(whole, path)
 
 
 class TablesIOManager(dg.ConfigurableIOManagerFactory):
@@ -109,11 +111,10 @@ class TablesIOManager(dg.ConfigurableIOManagerFactory):
         return ParquetTables(base_path=UPath(self.folder))
 
 
-def _write(table: pa.Table, path: UPath, run: str) -> str:
+def _write(table: pa.Table, path: UPath) -> str:
     """Replace a file at once; returns the digest of its bytes.
 
-    On disk the draft is moved into place. An object store has no move, and needs none: what is put
-    there is seen when it is complete.
+    An object store has no move, and needs none: what is put there is seen when it is complete.
     """
     if not _is_local(path):
         content = pa.BufferOutputStream()
@@ -121,12 +122,7 @@ def _write(table: pa.Table, path: UPath, run: str) -> str:
         whole = content.getvalue().to_pybytes()
         path.fs.pipe_file(path.path, whole)
         return hashlib.sha256(whole).hexdigest()
-    draft = path.with_name(f".{path.name}.{run}")
-    with draft.open("wb") as file:
-        pq.write_table(table, file, compression="zstd")
-    digest = hashlib.sha256(draft.read_bytes()).hexdigest()
-    draft.rename(path)
-    return digest
+    return write_parquet(table, Path(path.path))
 
 
 @contextmanager

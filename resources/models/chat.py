@@ -52,11 +52,15 @@ class Refused(Failure):
 
 
 class Overloaded(Failure):
-    """429, 503 or a time-out; `retry_after_s` when the endpoint said so."""
+    """429, 503 or `TimedOut`; `retry_after_s` when the endpoint said so."""
 
     def __init__(self, reason: str, retry_after_s: float | None = None) -> None:
         super().__init__(reason)
         self.retry_after_s = retry_after_s
+
+
+class TimedOut(Overloaded):
+    """No answer in time: the endpoint is full, or this request is too much for it."""
 
 
 class Failed(Failure):
@@ -81,8 +85,8 @@ class Wire:
     """The way to one endpoint: connections of aiohttp, without an HTTP client around them.
 
     httpx over the same connections took 0.8 ms of CPU a call where this takes 0.5
-    (`docs/benchmarks.md`). Url `offline` is the stand-in engine, in process, on the same bytes.
-    Used in one event loop.
+    (`docs/explanation/benchmarks.md`). Url `offline` is the stand-in engine, in process, on the
+    same bytes. Used in one event loop.
     """
 
     def __init__(self, url: str, api_key: str | None, timeout_s: float, connections: int) -> None:
@@ -111,7 +115,7 @@ class Wire:
         except aiohttp.ConnectionTimeoutError:
             raise Failed(f"no connection within {_CONNECT_WITHIN_S:g} s") from None
         except TimeoutError:
-            raise Overloaded(f"time-out after {self._timeout_s:g} s") from None
+            raise TimedOut(f"time-out after {self._timeout_s:g} s") from None
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
             raise Forbidden("no HTTP address; mend `url` of the role") from None
         except aiohttp.ClientConnectorCertificateError:

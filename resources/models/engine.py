@@ -228,7 +228,7 @@ class Engine:
             case chat.Overloaded():
                 endpoint.limiter.overloaded()
                 item.overloads += 1
-                item.attempts += reason.startswith("time-out")
+                item.attempts += isinstance(failure, chat.TimedOut)
                 if told := failure.retry_after_s:
                     endpoint.breaker.paused(now + told)
             case _:

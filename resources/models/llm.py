@@ -23,32 +23,11 @@ from resources.models.engine import Stopped
 from resources.models.ledger import Ledger
 from resources.models.model_server import ModelServer
 from resources.models.progress import Progress, Usage
-from resources.models.stream import Stream
+from resources.models.roles import ModelRole
+from resources.models.stream import Account, Stream
 
 T = TypeVar("T")
 _COLLECT_AT = 50_000
-
-
-class ModelRole(dg.Config):
-    """One role: the declared model and revision, and where it is served.
-
-    Several urls share the load. `structured` is how the endpoint binds a schema: `auto` finds out.
-    `auto_concurrency` ramps up instead of starting at `concurrency`. `salvage` is how often an
-    unreadable answer is asked anew; `attempts` how often a failing request is sent.
-    """
-
-    role: str
-    model: str
-    revision: str = "main"
-    urls: list[str] = [chat.OFFLINE]
-    api_key: str | None = None
-    structured: str = "auto"
-    concurrency: int = 64
-    auto_concurrency: bool = False
-    timeout_s: float = 300.0
-    attempts: int = 6
-    salvage: int = 1
-    give_up_after_s: float = 60.0
 
 
 class LanguageModels(dg.ConfigurableResource):
@@ -145,18 +124,21 @@ class Asker(call.Ask):
 
     def __init__(self, models: LanguageModels, asset: str, run_id: str, progress: Progress) -> None:
         caps = models.budgets
-        self.asset = asset
-        self.run_id = run_id
-        self.progress = progress
-        self.budget = Budget.of(
+        budget = Budget.of(
             asset, run_id, caps.get(asset, Cap()), caps.get("run", Cap()), models.ledger
         )
+        self._account = Account(asset, run_id, progress, budget)
         self._models = models
+
+    @property
+    def budget(self) -> Budget:
+        """What the asset may still spend."""
+        return self._account.budget
 
     @property
     def usage(self) -> Usage:
         """What the calls of the asset came to so far."""
-        return self.progress.usage
+        return self._account.progress.usage
 
     def __call__(
         self,
@@ -168,7 +150,7 @@ class Asker(call.Ask):
         """One outcome per request, as they are answered; requests are taken as there is room."""
         model = self._models.role(role)
         server = next((s for s in self._models.servers if s.role == role), None)
-        self.progress.begin(role, total)
+        self._account.progress.begin(role, total)
         with (
             _seldom_collected(),
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
@@ -176,26 +158,31 @@ class Asker(call.Ask):
         ):
             endpoints = self._models.endpoints(model, [url] if url else model.urls)
             stream = Stream(
-                self, self._models.ledger, model, self._models.price(model.model), endpoints, parse
+                self._account,
+                self._models.ledger,
+                model,
+                self._models.price(model.model),
+                endpoints,
+                parse,
             )
             try:
                 yield from stream.outcomes(runner, iter(requests))
             except Stopped as error:
                 raise dg.Failure(
-                    f"asset {self.asset}, role {role}: {error}. Everything answered so far is in "
-                    "the ledger: mend the cause and run again, only the rest is asked"
+                    f"asset {self._account.asset}, role {role}: {error}. Everything answered so "
+                    "far is in the ledger: mend the cause and run again, only the rest is asked"
                 ) from None
             finally:
                 runner.run(stream.engine.close())
                 self._observed(model, endpoints)
-                self.progress.end()
+                self._account.progress.end()
 
     def _observed(self, model: ModelRole, endpoints: Sequence[Endpoint]) -> None:
         """Tell of endpoints that bind no schema, and of a model that changed behind its name."""
         bindings = {e.shown: e.binding for e in endpoints if e.binding}
         for shown, binding in bindings.items() - self.usage.bindings.items():
             if binding == "prompt" and model.structured == "auto":
-                self.progress.note(
+                self._account.progress.note(
                     f"endpoint {shown} binds no answer schema, whatever it accepts: its answers "
                     "are free text, read by the parser alone"
                 )
@@ -204,7 +191,7 @@ class Asker(call.Ask):
         name = f"{model.model}@{model.revision}"
         if len(found) > 1 and name not in self.usage.fingerprints:
             self.usage.fingerprints[name] = found
-            self.progress.note(
+            self._account.progress.note(
                 f"drift: {name} has answered under {len(found)} fingerprints, last {found[-1]}; "
                 "if the model itself changed, declare another `revision` to ask it anew"
             )

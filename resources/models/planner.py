@@ -10,7 +10,7 @@ from itertools import islice
 from typing import TypeVar
 
 from chillguard.calls import call
-from chillguard.lineage.plan import UNASKED, StagePlan
+from chillguard.lineage.plan import StagePlan
 from resources.models.llm import LanguageModels
 
 T = TypeVar("T")
@@ -101,7 +101,7 @@ class _Counting(call.Ask):
                     planned.add(key)
                     tally.characters += sum(len(m["content"]) for m in request.messages)
                     tally.max_tokens = request.sampling.max_tokens
-                    yield call.Outcome(request.row_id, key, None, UNASKED)
+                    yield call.Outcome(request.row_id, key, None, call.UNASKED)
 
 
 def _read(

@@ -8,16 +8,15 @@ import asyncio
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from chillguard.calls import call, refusals
-from resources.models.budget import Price
+from resources.models.budget import Budget, Price
 from resources.models.endpoint import Endpoint
 from resources.models.engine import Answered, Engine, GivenUp, Item, Stopped
 from resources.models.ledger import Call, Ledger, Quarantined
-
-if TYPE_CHECKING:
-    from resources.models.llm import Asker, ModelRole
+from resources.models.progress import Progress
+from resources.models.roles import ModelRole
 
 T = TypeVar("T")
 _CHUNK = 512
@@ -27,19 +26,29 @@ _SALVAGE = 1_000_000
 _PROBES = 3
 
 
+@dataclass(frozen=True)
+class Account:
+    """On whose behalf is asked: the asset, its run, and where its calls are booked and told."""
+
+    asset: str
+    run_id: str
+    progress: Progress
+    budget: Budget
+
+
 class Stream(Generic[T]):
     """The requests of one `ask`: ledger first, then the engine, then parsing and salvage."""
 
     def __init__(
         self,
-        asker: "Asker",
+        account: Account,
         ledger: Ledger,
-        model: "ModelRole",
+        model: ModelRole,
         price: Price | None,
         endpoints: Sequence[Endpoint],
         parse: call.Parser[T],
     ) -> None:
-        self._asker = asker
+        self._account = account
         self._ledger = ledger
         self._model = model
         self._price = price
@@ -67,12 +76,12 @@ class Stream(Generic[T]):
             if self._expecting:
                 for result in runner.run(self.engine.results()):
                     yield from self._told(self._read(result))
-            self._asker.progress.tick(self.engine.errors)
+            self._account.progress.tick(self.engine.errors)
             self._record()
 
     def _told(self, found: Iterable[call.Outcome[T]]) -> Iterator[call.Outcome[T]]:
         for outcome in found:
-            self._asker.progress.outcome(outcome.reason, self._model.model)
+            self._account.progress.outcome(outcome.reason, self._model.model)
             yield outcome
 
     def _look_up(self, asked: "Sequence[_Asked]") -> Iterator[call.Outcome[T]]:
@@ -81,7 +90,7 @@ class Stream(Generic[T]):
             one.keys = [self._key(one, 0)]
         known = self._ledger.answers([one.keys[0] for one in asked])
         lost = [one.keys[0] for one in asked if one.keys[0] not in known]
-        self._asker.usage.from_ledger += len(asked) - len(lost)
+        self._account.progress.usage.from_ledger += len(asked) - len(lost)
         held = self._ledger.quarantined([one.keys[0] for one in asked])
         for one in asked:
             one.quarantined = held.get(one.keys[0])
@@ -130,7 +139,7 @@ class Stream(Generic[T]):
 
     def _salvage(self, one: "_Asked") -> Iterator[call.Outcome[T]]:
         known = self._ledger.answers([one.keys[-1]])
-        self._asker.usage.from_ledger += len(known)
+        self._account.progress.usage.from_ledger += len(known)
         held = one.quarantined
         if held and held.held and one.keys[-1] not in known:
             yield self._failed(one, held.reason, held.last_answer)
@@ -143,7 +152,7 @@ class Stream(Generic[T]):
             self._quarantine.append(
                 Quarantined(
                     key=one.keys[0],
-                    asset=self._asker.asset,
+                    asset=self._account.asset,
                     role=self._model.role,
                     model=self._model.model,
                     row_id=one.request.row_id,
@@ -157,12 +166,12 @@ class Stream(Generic[T]):
 
     def _send(self, runner: asyncio.Runner) -> None:
         """Hand queued items to the engine, no more than the budget still pays for."""
-        left = self._asker.budget.calls_left
+        left = self._account.budget.calls_left
         if left is not None and any(e.binding is None for e in self._endpoints):
             # What probes will take; one request is enough to set them going.
             left = max(left - _PROBES * len(self._endpoints), min(left, 1))
         room = len(self._queue) if left is None else max(0, left - self.engine.on_hand)
-        if self._expecting and (crossed := self._asker.budget.crossed()):
+        if self._expecting and (crossed := self._account.budget.crossed()):
             runner.run(self.engine.drain())
             raise Stopped(f"the budget is used up ({crossed}); raise it under `budgets`")
         self.engine.put(self._queue[:room])
@@ -180,10 +189,10 @@ class Stream(Generic[T]):
             answered.reply.prompt_tokens or 0,
             answered.reply.completion_tokens or 0,
         )
-        cost = self._price.cost(prompt, completion) if self._price else 0.0
-        self._asker.usage.paid_for(prompt, completion, cost)
-        self._asker.budget.spent(prompt + completion, cost)
-        return self._asker.budget.crossed() is None
+        cost = self._price.cost(prompt, completion) if self._price else None
+        self._account.progress.usage.paid_for(prompt, completion, cost)
+        self._account.budget.spent(prompt + completion, cost or 0.0)
+        return self._account.budget.crossed() is None
 
     def _commit(self, answered: list[Answered]) -> None:
         self._ledger.add([self._call(one) for one in answered])
@@ -198,9 +207,9 @@ class Stream(Generic[T]):
         tokens = reply.prompt_tokens or 0, reply.completion_tokens or 0
         return Call(
             key=answered.item.key,
-            asset=self._asker.asset,
+            asset=self._account.asset,
             role=model.role,
-            run_id=self._asker.run_id,
+            run_id=self._account.run_id,
             row_id=answered.item.request.row_id,
             template=answered.item.request.template,
             model=model.model,

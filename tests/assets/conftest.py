@@ -19,9 +19,11 @@ from resources.home.state import State
 from resources.home.tables import Tables
 from resources.inputs.files import SourceFiles, YamlFile
 from resources.models.ledger import Ledger
-from resources.models.llm import LanguageModels, ModelRole
-from resources.offline.models import HashedEmbedder, PhrasebookTranslator
+from resources.models.llm import LanguageModels
+from resources.models.roles import ModelRole
+from resources.translation import PhrasebookTranslator
 from resources.vectors.edge_store import EdgeStore
+from resources.vectors.hashed import HashedEmbedder
 from resources.vectors.retrieval import Retrieval
 
 MODELS = {

@@ -1,6 +1,7 @@
 import hashlib
 import json
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,6 +26,16 @@ def test_a_digest_is_over_compact_json_in_utf8(parts):
 
 def test_a_digest_of_settings_stays_as_it_is():
     assert identity.digest({"rate": 1e-05}) == hashlib.sha256(b'[{"rate":1e-05}]').hexdigest()[:32]
+
+
+def test_the_digest_of_a_table_is_that_of_its_content_and_stays_as_it_is():
+    table = pa.table({"key": ["a", "b"], "n": pa.array([1, None], pa.int64())})
+    wanted = "96e0c4abcd621ff18dda6ed3bdc4ec625e37b94d2aea5e14864ebf267dda0d83"
+    assert identity.table_digest(table) == wanted
+    in_chunks = pa.concat_tables([table.slice(0, 1), table.slice(1)])
+    assert identity.table_digest(in_chunks) == wanted
+    others = (table.slice(1), table.rename_columns(["key", "m"]), table.select(["n", "key"]))
+    assert wanted not in map(identity.table_digest, others)
 
 
 @given(st.text(), st.lists(st.text()), st.integers(0, 9), st.text())

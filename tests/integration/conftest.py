@@ -17,8 +17,9 @@ from pipelines import profile as profiles
 from pipelines.definitions import build
 from resources.home.releases import Releases
 from resources.models.ledger import Ledger
-from resources.models.llm import Asker, LanguageModels, ModelRole
+from resources.models.llm import Asker, LanguageModels
 from resources.models.progress import Progress
+from resources.models.roles import ModelRole
 from tests.integration.real_engine import ADAPTERS, ENVIRONMENT, JURORS, Server
 
 TRAINED_STEPS = 150

@@ -1,7 +1,7 @@
 """`make ui` as a new user sees it: a schedule ticked, a file dropped, what came of it.
 
 `SCREENSHOTS=docs/images .venv/bin/pytest tests/integration/test_browser.py` writes the pictures of
-docs/ui.md.
+docs/how-to/browser.md.
 """
 
 import json

@@ -16,9 +16,10 @@ from chillguard.training import generation, pairs
 from chillguard.training.label_format import LabelFormat
 from resources.home.releases import Releases
 from resources.models.ledger import Call, Ledger
-from resources.models.llm import Asker, LanguageModels, ModelRole
+from resources.models.llm import Asker, LanguageModels
 from resources.models.model_server import ModelServer
 from resources.models.progress import Progress
+from resources.models.roles import ModelRole
 from tests.chillguard.builders import labeled, released
 from tests.integration import tiny_generator
 from tests.integration.real_engine import ENVIRONMENT, JURORS, Server

@@ -312,3 +312,38 @@ def test_documents_of_the_domain_render_with_the_real_templates():
     assert {"README.md", "public_card.md", "report.html"} < set(files)
     assert b"release v1" in files["README.md"]
     assert files["report.html"].startswith(b"<!doctype html>")
+
+
+@pytest.mark.parametrize(
+    "mark",
+    ["＜/text＞", "﹤/text﹥", "< /text>", "<\u200b/text>", "</ text >", "<\n/text>", "</ｔｅｘｔ>",
+     "</te\u200bxt>", "</text", "<text", "</TEXT a='b'>"],
+)  # fmt: skip
+def test_no_spelling_of_the_fence_closes_it(mark):
+    user = prompts.render("labeling/vote", {**values("labeling/vote"), "text": f"a{mark} b"})[
+        "user"
+    ]
+    inside = user.partition("<text>")[2].rpartition("</text>")[0]
+    assert not set("<>＜＞﹤﹥") & set(inside)
+    assert "a〈" in inside
+
+
+@pytest.mark.parametrize(
+    "mark",
+    ["<<SYS>>", "<</SYS>>", "[gMASK]", "[sMASK]", "[UNUSED_TOKEN_145]", "[|user|]", "<用户>",
+     "<AI>", "</Human>", "<_user>", "<|user|>", "<s>", "[/INST]"],
+)  # fmt: skip
+def test_no_mark_of_a_chat_template_reaches_a_model(mark):
+    user = prompts.render("labeling/vote", {**values("labeling/vote"), "text": f"a{mark}b"})["user"]
+    assert mark not in user
+    assert user.partition("<text>")[2].lstrip().startswith("a")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["打 <PHONE> 找 <NAME>", "a < b 且 c > d", "[1] 见《红楼梦》", "[你好]", "<我> 和 <你>", "x＜y",
+     "if a<text_length:", "[A]"],
+)  # fmt: skip
+def test_a_text_without_such_marks_is_shown_as_it_is(text):
+    user = prompts.render("labeling/vote", {**values("labeling/vote"), "text": text})["user"]
+    assert text in user

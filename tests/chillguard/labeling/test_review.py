@@ -42,6 +42,20 @@ def test_a_signed_and_dated_decision_is_read():
 
 
 @pytest.mark.parametrize(
+    "written", ["unsafe", "UNSAFE", "Unsafe", " unsafe\u3000", "ｕｎｓａｆｅ", "不安全"]
+)
+def test_a_label_is_read_however_it_is_written(written):
+    (one,), rejects = _read({**ROW, "label": written})
+    assert (one.label, rejects) == ("unsafe", [])
+
+
+@pytest.mark.parametrize("written", ["safe", "SAFE", "安全", " Safe "])
+def test_a_safe_label_is_read_however_it_is_written(written):
+    (one,), rejects = _read({**ROW, "label": written, "category": ""})
+    assert (one.label, rejects) == ("safe", [])
+
+
+@pytest.mark.parametrize(
     ("changed", "column", "reason"),
     [
         ({"reviewer": ""}, "reviewer", "unsigned"),
@@ -316,10 +330,15 @@ def _queue():
 
 
 def test_the_tasks_hold_what_a_reviewer_needs_and_what_a_decision_needs():
-    tasks = json.loads(review_export.files(_queue(), SMALL)[review_export.TASKS])
+    files = review_export.files(_queue(), SMALL)
+    tasks = json.loads(files[review_export.TASKS])
+    header = files[review_export.SHEET].decode("utf-8-sig").splitlines()[0].split(",")
     assert [task["data"]["prompt_id"] for task in tasks] == ["a", "b"]
     assert tasks[0]["data"]["text"] == builders.mixed("a")
     assert {"text_hash", "votes", "queue_reason", "rank"} <= tasks[0]["data"].keys()
+    for shown in (list(tasks[0]["data"]), header):
+        assert shown[-2:] == ["queue_reason", "votes"]
+        assert shown.index("text") < shown.index("votes")
 
 
 def test_the_labelling_config_asks_for_the_label_and_for_one_code_of_the_taxonomy():

@@ -51,7 +51,7 @@ class _Ledger:
                 self.asked.setdefault((asset, role), []).append(request.row_id)
                 text = self.known.get(role.partition("_")[0])
                 if text is None:
-                    yield call.Outcome(request.row_id, "", None, plan.UNASKED)
+                    yield call.Outcome(request.row_id, "", None, call.UNASKED)
                     continue
                 try:
                     yield call.Outcome(request.row_id, "", parse(builders.answer(text)))

@@ -5,7 +5,15 @@ import time
 import dagster as dg
 import pytest
 
-from tests.resources.crawlers.crawling import COOKING, KINDS, TOKEN, WEATHER, asked_about, paged
+from tests.resources.crawlers.crawling import (
+    COOKING,
+    KINDS,
+    TOKEN,
+    TRAVEL,
+    WEATHER,
+    asked_about,
+    paged,
+)
 from tests.resources.crawlers.fake_sites import Raw, Reply, items
 
 pytestmark = pytest.mark.enable_socket
@@ -279,3 +287,31 @@ def test_a_private_address_that_nobody_named_is_refused_with_the_mend(kind, name
     told = fails(corpus, source, "private address")
     assert "limits.private_hosts" in told
     assert site.asks == []
+
+
+@EVERY
+@pytest.mark.parametrize("status", [402, 405, 410, 418, 432, 451])
+def test_a_refusal_of_whoever_asks_ends_the_crawl_and_leaves_the_pass_open(
+    kind, status, corpus, serve
+):
+    site = serve(after(1, lambda _: Reply(status, "no"), kind, {"天气": items(*range(1, 3))}))
+    told = fails_on(corpus, kind.source(site), WEATHER, COOKING, TRAVEL)
+    assert f"HTTP {status}" in told
+    assert told.count("HTTP") == 1
+    assert len(site.asks) == 2
+    assert [row.finished for row in corpus.table("crawl_passes")] == [0]
+
+
+def fails_on(corpus, source, *keywords):
+    with pytest.raises(dg.Failure) as caught:
+        corpus.crawl(source, *keywords, token=TOKEN)
+    return str(caught.value.description)
+
+
+@pytest.mark.parametrize("name", ["ExpiredToken", "InvalidToken", "AuthMissing"])
+def test_a_token_that_ran_out_is_no_fault_of_the_query(name, corpus, serve):
+    kind = KINDS["bluesky"]
+    site = serve(lambda ask: Reply(400, f'{{"error": "{name}", "message": "x"}}'))
+    told = fails_on(corpus, kind.source(site), WEATHER, COOKING)
+    assert "not authorised" in told
+    assert len(site.asks) == 1

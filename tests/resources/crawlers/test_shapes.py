@@ -211,3 +211,42 @@ def test_a_newest_mark_of_another_kind_is_told_or_does_no_harm(mark, corpus, ser
 def test_ok_other_than_one_on_the_first_weibo_page_is_told(corpus, serve):
     with pytest.raises(dg.Failure, match="logged out"):
         crawl("weibo mobile", corpus, serve, {"ok": -100, "url": "https://login.example"})
+
+
+STUBS = [
+    "今天的天气真不错，我们一起去公园…全文",
+    '今天的天气真不错，我们一起去公园...<a href="/status/1">全文</a>',
+    "今天的天气真不错，我们一起去公园 全文",
+    "此微博已被作者删除",
+    '抱歉，此微博已被作者删除。查看帮助：<a href="x">网页链接</a>',
+    "该微博因被多人投诉，根据《微博社区公约》，已被删除。",
+    "抱歉，作者已设置仅展示半年内微博，此微博已不可见。",
+    "由于用户设置，你无权查看此微博",
+]
+WHOLE = ["有人说此微博已被作者删除，你们看到了吗", "请看公告全文", "阅读全文的方法有三种"]
+
+
+@pytest.mark.parametrize("name", ["weibo mobile", "weibo official"])
+def test_a_stub_of_weibo_is_no_post_and_is_told(name, corpus, serve):
+    written = [*STUBS, *WHOLE]
+    posts = [
+        fake_sites.mblog(i, text=t) for i, t in zip(items(*range(1, 12)), written, strict=True)
+    ]
+    rows = crawl(name, corpus, serve, WRAP[name](posts))
+    assert sorted(row["admitted"].text for row in rows) == sorted(WHOLE)
+    assert any(f"{len(STUBS)} entries were no whole posts" in line for line in corpus.told)
+
+
+def test_a_long_weibo_that_comes_whole_is_kept(corpus, serve):
+    (item,) = items(1)
+    long = {"longTextContent": "今天的天气真不错，我们一起去公园散步。"}
+    post = fake_sites.mblog(item, text="今天的天气…全文", longText=long)
+    (row,) = crawl("weibo mobile", corpus, serve, WRAP["weibo mobile"]([post]))
+    assert row["admitted"].text == long["longTextContent"]
+
+
+def test_of_a_long_post_of_x_the_whole_text_is_kept(corpus, serve):
+    (item,) = items(1)
+    post = fake_sites.tweet(item, text="今天的天气…", note_tweet={"text": "今天的天气真不错呀"})
+    (row,) = crawl("x recent", corpus, serve, WRAP["x recent"]([post]))
+    assert row["admitted"].text == "今天的天气真不错呀"

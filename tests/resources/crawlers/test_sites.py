@@ -66,7 +66,7 @@ FIRST = {
         {
             "query": '"天气" lang:zh -is:retweet',
             "max_results": "100",
-            "tweet.fields": "created_at,lang",
+            "tweet.fields": "created_at,lang,note_tweet",
         },
     ),
     "x archive": (
@@ -75,7 +75,7 @@ FIRST = {
             "query": '"天气" lang:zh -is:retweet',
             "max_results": "500",
             "start_time": "2006-03-21T00:00:00Z",
-            "tweet.fields": "created_at,lang",
+            "tweet.fields": "created_at,lang,note_tweet",
         },
     ),
     "searxng": (

@@ -101,11 +101,11 @@ def test_a_write_that_fails_leaves_the_table_as_it_was(manager, monkeypatch, mom
 
     def fail(*args, **_):
         if moment == "writing":
-            args[1].write(b"half")
+            args[1].write_bytes(b"half")
         raise OSError("disk full")
 
     with monkeypatch.context() as patch:
-        place = (tables.pq, "write_table") if moment == "writing" else (Path, "rename")
+        place = (tables.pq, "write_table") if moment == "writing" else (Path, "replace")
         patch.setattr(*place, fail)
         with pytest.raises(OSError, match="disk full"):
             _store(manager, _table("a", "b"))
@@ -116,7 +116,7 @@ def test_a_write_that_fails_leaves_the_table_as_it_was(manager, monkeypatch, mom
 
 def test_a_first_write_that_fails_leaves_no_table(manager, path, monkeypatch):
     def fail(table, file, **_):
-        file.write(b"half")
+        file.write_bytes(b"half")
         raise OSError("disk full")
 
     with monkeypatch.context() as patch:

@@ -111,10 +111,11 @@ def test_a_writer_killed_in_the_middle_of_an_upload_leaves_the_old_table(manager
     _store(manager, _table("a"))
     before = store.cat_file(PLACE)
     script = (
-        "import random; from resources.tables import Tables; from chillguard import schema; "
+        "import random; from resources.home.tables import Tables; "
+        "from chillguard.tables import lineage; "
         "ids = sorted(f'{n:05d}{random.random()}' for n in range(20_000)); "
         "rows = [{'keyword_id': i, 'micro_category': 'A1', 'zh': i, 'en': i} for i in ids]; "
-        f"Tables(folder={URL!r}).write(schema.SEED_KEYWORDS.build(rows), 'seed_keywords')"
+        f"Tables(folder={URL!r}).write(lineage.SEED_KEYWORDS.build(rows), 'seed_keywords')"
     )
     with object_store.gate(server, after=100_000) as (url, reached):
         environment = {**os.environ, "AWS_ENDPOINT_URL": url, "PYTHONPATH": str(ROOT)}

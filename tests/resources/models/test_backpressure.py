@@ -144,3 +144,19 @@ def test_retry_after_is_honoured(at, allowed):
     breaker = Breaker()
     breaker.paused(until=5.0)
     assert breaker.allows(at, in_flight=0) is allowed
+
+
+def test_the_best_latency_ages_so_that_a_slower_engine_is_not_cut_for_ever():
+    limiter = Limiter(64)
+    for _ in range(4):
+        _round(limiter, latency=0.1)
+    cuts = []
+    for _ in range(40):
+        before = limiter.cuts
+        for _ in range(64):
+            limiter.in_flight = int(limiter.limit)
+            limiter.succeeded(0.4)
+        cuts.append(limiter.cuts - before)
+    assert sum(cuts[:3]) > 0
+    # 1.05 ** 6 > 4 / 3: from then on 0.4 s is the engine's own pace.
+    assert sum(cuts[10:]) == 0

@@ -260,7 +260,7 @@ def test_what_a_probe_found_is_kept_by_endpoint_and_model(ledger):
 
 _WRITER = """
 import dataclasses, sys
-from resources.ledger import Averages, Call, Ledger, Quarantined, Spent
+from resources.models.ledger import Averages, Call, Ledger, Quarantined, Spent
 name, url = sys.argv[1:]
 print("ready", flush=True)
 sys.stdin.readline()

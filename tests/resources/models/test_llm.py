@@ -12,9 +12,10 @@ import pytest
 from chillguard.calls import call
 from resources.models import chat, stream
 from resources.models.budget import Price
-from resources.models.llm import Asker, LanguageModels, ModelRole
+from resources.models.llm import Asker, LanguageModels
 from resources.models.model_server import ModelServer
 from resources.models.progress import Progress
+from resources.models.roles import ModelRole
 from tests.resources.fake_endpoint import answer_by, completion, serve
 
 URL = "http://127.0.0.1:9/v1"

@@ -1,11 +1,11 @@
 import pytest
 
 from chillguard.calls import call
-from chillguard.lineage.plan import UNASKED
 from resources.models.budget import Price
 from resources.models.ledger import Call, Quarantined
-from resources.models.llm import LanguageModels, ModelRole
+from resources.models.llm import LanguageModels
 from resources.models.planner import Planner
+from resources.models.roles import ModelRole
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def _ask(planner, wanted):
 
 
 def test_what_is_not_in_the_ledger_is_new_and_nothing_is_asked(planner, ledger, requests):
-    assert _ask(planner, requests("ab", "cdef")) == [(None, UNASKED)] * 2
+    assert _ask(planner, requests("ab", "cdef")) == [(None, call.UNASKED)] * 2
     [stage] = planner.stages(0)
     assert (stage.new, stage.known, stage.follow_up) == (2, 0, 0)
     # Without a history, every character is a token, and every answer is as long as it may be.
@@ -59,7 +59,7 @@ def test_what_is_in_the_ledger_is_known_and_read(planner, ledger, requests):
     assert _ask(planner, requests("a", "b", "c")) == [
         ("yes", None),
         (None, "hm is no word"),
-        (None, UNASKED),
+        (None, call.UNASKED),
     ]
     [stage] = planner.stages(0)
     assert (stage.new, stage.known) == (1, 2)

@@ -15,8 +15,9 @@ from chillguard.calls import call
 from resources.models import chat, engine
 from resources.models.budget import Cap, Price
 from resources.models.ledger import Ledger
-from resources.models.llm import Asker, LanguageModels, ModelRole
+from resources.models.llm import Asker, LanguageModels
 from resources.models.progress import Progress
+from resources.models.roles import ModelRole
 from tests.resources.fake_endpoint import completion, serve
 
 pytestmark = pytest.mark.enable_socket
@@ -445,3 +446,21 @@ def test_a_slow_caller_is_not_taken_for_a_slow_engine(tmp_path):
                 while time.monotonic() < until:
                     pass
         assert endpoint.peak == 8
+
+
+def test_a_request_that_always_times_out_is_given_up_after_its_attempts(tmp_path):
+    with serve(lambda text, nth: "hang" if text == "q1" else completion()) as endpoint:
+        made = models(tmp_path, endpoint.url, timeout_s=0.1, attempts=3)
+        outcomes, _ = ask(made, requests(3))
+        reasons = {o.row_id: o.reason for o in outcomes}
+        assert reasons == {"row0": None, "row1": "gave up: time-out after 0.1 s", "row2": None}
+        assert endpoint.by_text["q1"] == 3
+
+
+def test_each_redrive_gives_a_row_as_many_tries_as_the_first_time(tmp_path):
+    with serve(lambda text, nth: completion("hm")) as endpoint:
+        made = models(tmp_path, endpoint.url, salvage=1)
+        for drives in (1, 2, 3):
+            ask(made, requests(1))
+            assert endpoint.calls == 2 * drives
+            made.ledger.redrive("asset")

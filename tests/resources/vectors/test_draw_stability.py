@@ -5,8 +5,8 @@ import pytest
 from chillguard import embedding, keywords, taxonomy
 from chillguard.synthesis import rag
 from chillguard.tables import lineage
-from resources.offline.models import HashedEmbedder
 from resources.vectors.edge_store import EdgeStore
+from resources.vectors.hashed import HashedEmbedder
 from resources.vectors.retrieval import Retrieval
 from tests.chillguard import builders
 

@@ -14,7 +14,7 @@ from resources.vectors import edge_store
 from resources.vectors.edge_store import EdgeStore
 from resources.vectors.port import Vectors
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 DIMENSION = 16
 ALL = PostFilter()
 FREE = {"lang": "zh", "sources": ["one"], "may_redistribute": True}
@@ -125,8 +125,8 @@ def test_a_list_of_another_length_is_not_believed(store, content):
 FILL = """
 import sys
 import numpy as np
-from resources import edge_store
-from resources.vector_store import Vectors
+from resources.vectors import edge_store
+from resources.vectors.port import Vectors
 
 edge_store._FLUSH_EVERY_S = 0.02
 free = {"lang": "zh", "sources": ["one"], "may_redistribute": True}

@@ -6,9 +6,9 @@ from chillguard import embedding
 from chillguard.embedding import PostFilter
 from chillguard.tables import lineage
 from resources.models import progress
-from resources.offline.models import HashedEmbedder
 from resources.vectors import retrieval
 from resources.vectors.edge_store import EdgeStore
+from resources.vectors.hashed import HashedEmbedder
 from resources.vectors.retrieval import Retrieval
 from tests.chillguard import builders
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resources.offline import lexicon
-from resources.offline.models import HashedEmbedder, PhrasebookTranslator
+from resources.vectors.hashed import HashedEmbedder
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
 
@@ -60,15 +60,3 @@ def test_another_dimension_is_another_length():
     embedder = HashedEmbedder(dimension=32)
     assert embedder.embed(["好"]).dense.shape == (1, 32)
     assert embedder.identity == "offline-hashed-ngrams@1"
-
-
-def test_the_translator_keeps_order_and_leaves_the_unknown_empty():
-    known = list(lexicon.translations().items())
-    texts = [known[3][0], "Nothing that is known.", known[0][0]]
-    assert PhrasebookTranslator().translate(texts) == [known[3][1], "", known[0][1]]
-    assert PhrasebookTranslator().translate([]) == []
-
-
-def test_the_translator_knows_all_bundled_english_posts():
-    texts = list(lexicon.translations())
-    assert all(PhrasebookTranslator().translate(texts))

@@ -1,13 +1,10 @@
-"""Stand-ins for the embedder and the translator, under the ports of the real ones."""
+"""The embedder of the profile offline: it stands in for a model, and needs none."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from chillguard import translation
-from resources.offline import writers
-from resources.translation import Tell, Translator
 from resources.vectors.embedding import Embedder
 from resources.vectors.port import Vectors
 
@@ -45,15 +42,3 @@ class HashedEmbedder(Embedder):
         shape = len(texts) * self.dimension
         counts = np.bincount(cells, signs, shape).reshape(len(texts), self.dimension)
         return np.asarray(counts, np.float64)
-
-
-class PhrasebookTranslator(Translator):
-    """Chinese of the bundled English posts, alone or in the synthesizer's frames."""
-
-    def local(self, tell: Tell) -> translation.Local:
-        """The phrase book; it takes no time worth telling."""
-        return self.translate
-
-    def translate(self, texts: Sequence[str]) -> list[str]:
-        """Chinese texts in order; empty where the phrase book does not know the text."""
-        return [writers.translate(text) for text in texts]
