@@ -99,6 +99,22 @@ def test_a_screened_post_leaves_its_hash_only():
     assert forbidden not in str(row)
 
 
+@pytest.mark.parametrize("spelling", ["\u200b".join(TEXT), f" {TEXT} ……", f"{TEXT}😀"])
+def test_a_copy_in_another_spelling_is_no_second_post(spelling):
+    rows = _posts([{"text": TEXT, "id": "a"}, {"text": spelling, "id": "b"}])
+    found = {row["native_id"]: (row["drop_reason"], row["drop_evidence"]) for row in rows}
+    assert found == {"a": (None, None), "b": ("duplicate", "same text as a")}
+    assert len({row["post_id"] for row in rows}) == 2
+
+
+def test_a_copy_of_a_removed_post_in_another_spelling_is_barred():
+    pool, terms = lineage.EXPANDED_KEYWORDS.build([]), builders.TERMS
+    marks = {identity.family_id(TEXT)}
+    records = [{"text": "\u200b".join(TEXT)}]
+    table = crawl.posts(records, "a", pool, terms, crawl.CrawlConfig(), marks)
+    assert table["drop_reason"].to_pylist() == ["takedown"]
+
+
 def test_a_text_twice_is_kept_once_and_the_copy_names_the_kept_one():
     rows = _posts([{"text": TEXT, "id": "b"}, {"text": TEXT, "id": "a"}, {"text": TEXT, "id": "c"}])
     found = {row["native_id"]: (row["drop_reason"], row["drop_evidence"]) for row in rows}

@@ -15,6 +15,7 @@ import pypinyin
 
 THRESHOLD = 0.7
 _SIMPLIFY = opencc.OpenCC("t2s")
+TRADITIONAL = opencc.OpenCC("s2t")
 
 
 def rows(home, key):

@@ -222,6 +222,21 @@ def test_any_change_of_content_is_another_version(change):
     assert sides.version(builders.released("train", rows[1:]), test) != one
 
 
+def test_a_source_under_another_name_is_the_same_version():
+    test = builders.released("test", [])
+    one, two = (
+        builders.released("train", [builders.labeled("a", origin="real", method=name)])
+        for name in ("may", "june")
+    )
+    assert sides.version(one, test) == sides.version(two, test)
+    made = {"parent_ids": ["p"], "origin": "rewrite"}
+    one, two = (
+        builders.released("train", [builders.labeled("a", method=name, **made)])
+        for name in ("role_play", "emoji")
+    )
+    assert sides.version(one, test) != sides.version(two, test)
+
+
 def test_a_row_on_the_other_side_is_another_version():
     rows = _far(2)
     train, test = builders.released("train", rows[:1]), builders.released("test", rows[1:])

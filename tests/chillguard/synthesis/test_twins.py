@@ -97,7 +97,7 @@ def test_twins_are_safe_and_marked_and_of_the_family_and_category_of_their_post(
     for row in rows:
         assert row["intended_label"] == ("safe" if row["is_twin"] else "unsafe")
         assert row["method"].startswith("twin_") is row["is_twin"]
-        assert (row["origin"], row["parent_ids"]) == ("rag", [row["family_id"]])
+        assert (row["origin"], row["parent_ids"]) == ("rag", [row["family_id"].replace("f", "p")])
         beside = unsafe[row["query_id"], row["family_id"]]
         for name in ("intended_category", "context_post_ids", "may_train", "may_redistribute"):
             assert row[name] == beside[name]
