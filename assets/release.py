@@ -29,6 +29,7 @@ _PARTS = {
 }
 
 
+_SPLIT_FROM = ("labeled_prompts", "benchmark_prompts", "candidate_prompts", "post_index")
 _BENCHMARKS = dg.AssetKey("benchmark_prompts")
 _REJECTS = dg.AssetKey(["rejected_rows", "benchmark_prompts"])
 
@@ -55,10 +56,7 @@ def benchmark_prompts(
     name="split",
     group_name=GROUP,
     outs=outputs(_PARTS),
-    ins={
-        **{name: dg.AssetIn(name) for name in ("labeled_prompts", "benchmark_prompts")},
-        **{name: dg.AssetIn(name) for name in ("candidate_prompts", "post_index")},
-    },
+    ins={name: dg.AssetIn(name) for name in _SPLIT_FROM},
     can_subset=True,
 )
 def split_sets(

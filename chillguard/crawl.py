@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from chillguard import identity, keywords
 from chillguard.rows import intake, removal
 from chillguard.tables import lineage
-from chillguard.text import language
+from chillguard.text import language, matching
 
 Row = dict[str, Any]
 
@@ -52,7 +52,7 @@ def posts(
         own = record.get("id") or key
         times[key, own] = times.get((key, own), -1) + 1
         native = _numbered(own, times[key, own], own=bool(record.get("id")))
-        family = identity.family_id(admitted.text or admitted.text_hash)
+        family = matching.family_id(admitted.text or admitted.text_hash)
         marks = removal.marks(key, native, source, record.get("url"), family)
         if not marks.isdisjoint(taken_down):
             admitted = intake.taken_down(admitted)

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from chillguard import identity
 from chillguard.rows import intake
 from chillguard.tables import lineage
+from chillguard.text import matching
 
 Row = dict[str, Any]
 _PAYLOAD = ("lang", "sources", "may_redistribute")
@@ -40,7 +41,7 @@ def manifest(crawled: Iterable[pa.Table], model: str, dimension: int) -> pa.Tabl
     for table in crawled:
         for row in table.to_pylist():
             if row["drop_reason"] is None:
-                found[identity.family_id(row["text"])].append(row)
+                found[matching.family_id(row["text"])].append(row)
     return lineage.POST_INDEX.build(_indexed(rows, model, dimension) for rows in found.values())
 
 
@@ -91,7 +92,7 @@ def payload(row: Row) -> Row:
 def posts(index: pa.Table) -> dict[str, Row]:
     """Retrievable posts, by post id; with the `family_id` of what is made from them."""
     return {
-        row["post_id"]: row | {"family_id": identity.family_id(row["text"])}
+        row["post_id"]: row | {"family_id": matching.family_id(row["text"])}
         for row in index.to_pylist()
         if row["retrievable"]
     }

@@ -5,9 +5,9 @@ recomputed, whatever happens to the text later. What a stage makes of them is it
 
 A root has two ids. Its `prompt_id` (`post_id` of a post) is of its text as stored, so that copies
 in different spellings are rows of their own and a drop can name its twin. Its `family_id` is of its
-compared form, so that these copies are one family, whatever their sources, and have one side of the
-split for ever; what is drawn for a root is drawn by its family. The name of a source is part of
-neither.
+compared form (`chillguard.text.matching.family_id`), so that these copies are one family, whatever
+their sources, and have one side of the split for ever; what is drawn for a root is drawn by its
+family. The name of a source is part of neither.
 """
 
 import hashlib
@@ -17,8 +17,6 @@ from collections.abc import Callable, Iterable, Sequence
 
 import pyarrow as pa
 from pydantic_core import to_json
-
-from chillguard.text import matching
 
 _ID_DIGITS = 32
 _ORDER_BYTES = 16
@@ -39,14 +37,6 @@ def text_hash(text: str) -> str:
 def post_id(text: str) -> str:
     """Id of a post: the same text from two sources is one post."""
     return digest("post", text)
-
-
-def family_id(text: str) -> str:
-    """Id of the family whose root is this text: one for all texts of the same compared form.
-
-    A text of signs only has no compared form and stands for itself.
-    """
-    return _digits(to_json(("family", matching.match_text(text) or text)))
 
 
 def prompt_id(origin: str, parents: Sequence[str], method: str, repeat: int, text: str) -> str:

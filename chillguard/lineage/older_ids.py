@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from chillguard import identity
 from chillguard.rows import intake
+from chillguard.text import matching
 
 COLUMNS = ["prompt_id", "family_id", "origin", "method", "parent_ids", "text", "translated_from"]
 _READ = pa.array(["real", "public"])
@@ -31,7 +32,7 @@ def successors(candidates: pa.Table, released: Iterable[pa.Table]) -> dict[str, 
         if row["prompt_id"] == row["family_id"]:
             # What is replaced in a text may have changed since.
             admitted = intake.admit(row["translated_from"] or row["text"])
-            found[row["family_id"]] = identity.family_id(admitted.text or admitted.text_hash)
+            found[row["family_id"]] = matching.family_id(admitted.text or admitted.text_hash)
     for row in _roots([candidates]):
         text = row["translated_from"] or row["text"]
         for origin, name in names:

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from chillguard import identity, tables
 from chillguard.rows import removal
+from chillguard.text import matching
 
 _TEXTS = ("text", "match_text", "translated_from", "response")
 _CALLS = ("call_key", "category_call_key")
@@ -40,7 +41,7 @@ def posts(request: str, crawled: Iterable[pa.Table]) -> Traces:
     found = Traces()
     for row in rows:
         text = row.pop("text")
-        row["family_id"] = identity.family_id(text) if text else None
+        row["family_id"] = matching.family_id(text) if text else None
         if request in {row["native_id"], *removal.marks(**row)}:
             found.post_ids.add(row["post_id"])
             found.family_ids |= {row["family_id"]} - {None}

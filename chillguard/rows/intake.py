@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chillguard import identity
-from chillguard.text import language, personal_data, screening
+from chillguard.text import language, matching, personal_data, screening
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def prompt(
     root = admitted.text or admitted.text_hash
     row = {
         "prompt_id": identity.prompt_id(origin, [*parents, *born_from], born_by, repeat, root),
-        "family_id": columns.get("family_id") or identity.family_id(root),
+        "family_id": columns.get("family_id") or matching.family_id(root),
         "origin": origin,
         "method": method,
         "parent_ids": list(parents),

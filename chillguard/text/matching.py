@@ -8,6 +8,8 @@ import re
 import unicodedata
 from typing import Any
 
+from chillguard import identity
+
 # Unicode counts the Hangul fillers among letters, though nothing is seen of them.
 _INVISIBLE = re.compile(
     r"[\u00ad\u115f\u1160\u200b-\u200f\u202a-\u202e\u2060-\u2064\u3164\ufe00-\ufe0f\ufeff\uffa0]"
@@ -34,6 +36,14 @@ def match_text(text: str) -> str:
     simple = str(_to_simplified().convert(bare))
     # A rare character takes two steps.
     return simple if simple == bare else str(_to_simplified().convert(simple))
+
+
+def family_id(text: str) -> str:
+    """Id of the family whose root is this text: one for all texts of the same compared form.
+
+    A text of signs only has no compared form and stands for itself.
+    """
+    return identity.digest("family", match_text(text) or text)
 
 
 def reading(match: str) -> str:

@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 from chillguard import identity
 from chillguard.rate import Rate
 from chillguard.rows import intake, records, removal
+from chillguard.text import matching
 from resources.crawlers.http import BadQuery, Blocked, Fault, Http
 from resources.crawlers.kinds import Source
 from resources.crawlers.source import NetworkSource, Page, Post, Query
@@ -194,7 +195,7 @@ class _Run:
     def _admit(self, post: Post) -> intake.Admitted:
         admitted = intake.admit(post.text)
         stands_for = admitted.text or admitted.text_hash
-        key, family = identity.post_id(stands_for), identity.family_id(stands_for)
+        key, family = identity.post_id(stands_for), matching.family_id(stands_for)
         marks = removal.marks(key, post.native_id, self.source.name, post.url, family)
         return admitted if marks.isdisjoint(self.taken_down) else intake.taken_down(admitted)
 

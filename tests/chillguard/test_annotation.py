@@ -2,10 +2,10 @@ import re
 
 import pytest
 
-from chillguard import annotation, identity
+from chillguard import annotation
 from chillguard.labeling import jury
 from chillguard.tables import lineage
-from chillguard.text import screening
+from chillguard.text import matching, screening
 from tests.chillguard import builders
 
 SMALL = builders.SMALL
@@ -31,7 +31,7 @@ def test_a_real_prompt_keeps_label_and_category_of_its_file():
     assert (row["source_label"], row["intended_label"]) == ("unsafe", "unsafe")
     assert (row["intended_category"], row["decided_by"]) == ("M1a", "source")
     assert (row["origin"], row["method"], row["parent_ids"]) == ("real", "file", [])
-    assert row["family_id"] == identity.family_id(row["text"])
+    assert row["family_id"] == matching.family_id(row["text"])
 
 
 def test_a_category_of_a_safe_or_unlabelled_row_is_not_taken():

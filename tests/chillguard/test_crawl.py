@@ -3,7 +3,7 @@ import pytest
 from chillguard import crawl, identity
 from chillguard.rows import intake
 from chillguard.tables import lineage
-from chillguard.text import screening
+from chillguard.text import matching, screening
 from tests.chillguard import builders
 
 POOL = lineage.EXPANDED_KEYWORDS.build(
@@ -109,7 +109,7 @@ def test_a_copy_in_another_spelling_is_no_second_post(spelling):
 
 def test_a_copy_of_a_removed_post_in_another_spelling_is_barred():
     pool, terms = lineage.EXPANDED_KEYWORDS.build([]), builders.TERMS
-    marks = {identity.family_id(TEXT)}
+    marks = {matching.family_id(TEXT)}
     records = [{"text": "\u200b".join(TEXT)}]
     table = crawl.posts(records, "a", pool, terms, crawl.CrawlConfig(), marks)
     assert table["drop_reason"].to_pylist() == ["takedown"]

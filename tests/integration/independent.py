@@ -84,7 +84,7 @@ def leaks(train, test):
     for what, values in (
         ("family", lambda row: [row["family_id"]]),
         ("parent", lambda row: [*row["parent_ids"], row["prompt_id"]]),
-        ("text", lambda row: [_plain(row["text"])]),
+        ("text", lambda row: [plain(row["text"])]),
     ):
         there = {value: key for key, row in test.items() for value in values(row)}
         found += [
@@ -96,14 +96,14 @@ def leaks(train, test):
     return found + [("near", *pair) for pair in _near(train, test)]
 
 
-def _plain(text):
+def plain(text):
     folded = unicodedata.normalize("NFKC", text).lower()
     return _SIMPLIFY.convert("".join(c for c in folded if c.isalnum()))
 
 
 def _grams(text):
-    plain = _plain(text)
-    return {plain[i : i + 3] for i in range(max(1, len(plain) - 2))}
+    folded = plain(text)
+    return {folded[i : i + 3] for i in range(max(1, len(folded) - 2))}
 
 
 def _near(train, test):
@@ -175,7 +175,7 @@ def root_sides(home, folder=None):
         for key in of_side:
             for root in _roots(key, parents):
                 if texts[root]:
-                    found["plain"][_plain(texts[root])].add(side)
+                    found["plain"][plain(texts[root])].add(side)
                     found["read"][_read(texts[root])].add(side)
     return found
 
@@ -189,7 +189,7 @@ def _roots(key, parents):
 
 
 def _read(text):
-    return "".join(reading for reading in pypinyin.lazy_pinyin(_plain(text)))
+    return "".join(reading for reading in pypinyin.lazy_pinyin(plain(text)))
 
 
 def both(found):

@@ -5,13 +5,14 @@ from chillguard.lineage import takedown
 from chillguard.rows import removal
 from chillguard.synthesis import rag, twins
 from chillguard.tables import lineage
+from chillguard.text import matching
 from tests.chillguard import builders
 
 URL = "https://example.org/7"
 
 
 TEXTS = {f"p{n}": builders.mixed(n) for n in range(1, 5)}
-FAMILY = identity.family_id(TEXTS["p1"])
+FAMILY = matching.family_id(TEXTS["p1"])
 
 
 def _crawled(*rows):

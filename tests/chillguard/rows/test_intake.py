@@ -3,7 +3,7 @@ import pytest
 from chillguard import identity
 from chillguard.rows import intake
 from chillguard.tables import lineage
-from chillguard.text import screening
+from chillguard.text import matching, screening
 from tests.chillguard import builders
 
 
@@ -30,7 +30,7 @@ def test_a_screened_text_leaves_only_its_hash(forbidden):
 
 def test_a_prompt_is_the_root_of_its_own_family_unless_told():
     row = intake.prompt("real", "file", [], "今天适合散步吗？")
-    assert row["family_id"] == identity.family_id("今天适合散步吗？")
+    assert row["family_id"] == matching.family_id("今天适合散步吗？")
     assert row["lang"] == "zh"
     child = intake.prompt("rewrite", "m", [row["prompt_id"]], "明天呢？", family_id="root")
     assert child["family_id"] == "root"

@@ -8,6 +8,7 @@ from chillguard import identity
 from chillguard.rows import guards
 from chillguard.synthesis import rag
 from chillguard.tables import lineage
+from chillguard.text import matching
 from tests.chillguard import builders
 
 SMALL = builders.SMALL
@@ -21,7 +22,7 @@ ONE, TWO, THREE = "怎样给阳台的花浇水？", "去图书馆借书要带什
 POSTS = {
     identity.post_id(builders.mixed(seed)): {
         "post_id": identity.post_id(builders.mixed(seed)),
-        "family_id": identity.family_id(builders.mixed(seed)),
+        "family_id": matching.family_id(builders.mixed(seed)),
         "text": builders.mixed(seed),
         **builders.TERMS,
     }
@@ -97,7 +98,7 @@ def test_posts_that_are_spelled_anew_stay_drawn():
         for seed in range(40):
             text = spelled(builders.mixed(seed))
             key = identity.post_id(text)
-            posts[key] = {"post_id": key, "family_id": identity.family_id(text), "text": text}
+            posts[key] = {"post_id": key, "family_id": matching.family_id(text), "text": text}
         made = rag.draws(asked, [[*posts]] * len(asked), posts, config)
         return [[post["family_id"] for post in draw.posts] for draw in made]
 

@@ -6,6 +6,7 @@ import pytest
 from chillguard import identity
 from chillguard.release import sides
 from chillguard.tables import lineage
+from chillguard.text import matching
 from resources.home import frozen
 from resources.home.releases import Releases
 from resources.home.state import State
@@ -106,7 +107,7 @@ def test_sides_of_an_older_kind_of_home_are_taken_over(home):
     tables = {"train": builders.released("train", []), "test": builders.released("test", [row])}
     releases.write("one", tables, {}, {})
     candidates = lineage.CANDIDATE_PROMPTS.build(
-        [builders.prompt("r", text, origin="real", family_id=identity.family_id(text))]
+        [builders.prompt("r", text, origin="real", family_id=matching.family_id(text))]
     )
     found = frozen.earlier(state, releases, candidates, print)
-    assert found.frozen == {key: "test", identity.family_id(text): "test"}
+    assert found.frozen == {key: "test", matching.family_id(text): "test"}
