@@ -6,7 +6,6 @@ import dagster as dg
 import pyarrow as pa
 
 from assets.metadata import outputs, result, results
-from assets.plan import PLAN
 from assets.pools import MODELS
 from chillguard import annotation, taxonomy
 from chillguard.labeling import jury
@@ -26,7 +25,6 @@ _REJECTS = dg.AssetKey(["rejected_rows", "real_prompts"])
     group_name=GROUP,
     outs=outputs({_REAL: "production prompt", _REJECTS: "input row that cannot be used"}),
     ins={"categories": dg.AssetIn("taxonomy")},
-    deps=[PLAN],
     can_subset=True,
 )
 def real_prompts(

@@ -4,7 +4,6 @@ import dagster as dg
 import pyarrow as pa
 
 from assets.metadata import result
-from assets.plan import PLAN
 from assets.pools import MODELS
 from chillguard import keywords, taxonomy
 from chillguard.settings import Settings
@@ -16,7 +15,7 @@ from resources.models.llm import LanguageModels
 GROUP = "keywords"
 
 
-@dg.asset(group_name=GROUP, name="taxonomy", deps=[PLAN])
+@dg.asset(group_name=GROUP, name="taxonomy")
 def taxonomy_asset(taxonomy_file: YamlFile) -> dg.MaterializeResult[pa.Table]:
     """One row per category: the risk taxonomy, macro and micro, with labels and definitions."""
     return result(taxonomy.rows(taxonomy.parse(taxonomy_file.load(), taxonomy_file.path)))

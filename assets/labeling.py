@@ -6,7 +6,6 @@ import dagster as dg
 import pyarrow as pa
 
 from assets.metadata import outputs, result, results, sections
-from assets.plan import PLAN
 from assets.pools import MODELS
 from chillguard import taxonomy
 from chillguard.labeling import anchors, jury, quality, report, review, review_export
@@ -34,7 +33,6 @@ def _votes(jurors: Sequence[str]) -> dict[str, dg.AssetIn]:
     group_name=GROUP,
     outs=outputs({_DECISIONS: "decision of a reviewer", _REJECTS: "input row that is no decision"}),
     ins={"categories": dg.AssetIn("taxonomy"), "clean_prompts": dg.AssetIn("clean_prompts")},
-    deps=[PLAN],
     can_subset=True,
 )
 def review_decisions(

@@ -1,12 +1,12 @@
 """The release (paper section 3.3): benchmarks to keep out, Train, Test and the dataset card."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
 
 import dagster as dg
 import pyarrow as pa
 
 from assets.metadata import images, outputs, paths, rejected, result, results
-from assets.plan import PLAN
 from chillguard import taxonomy
 from chillguard.cleaning import earlier
 from chillguard.release import audit, card, changes, decontamination, roots, sides
@@ -40,7 +40,6 @@ _REJECTS = dg.AssetKey(["rejected_rows", "benchmark_prompts"])
     outs=outputs(
         {_BENCHMARKS: "prompt of an evaluation set", _REJECTS: "input row that cannot be used"}
     ),
-    deps=[PLAN],
     can_subset=True,
 )
 def benchmark_prompts(
@@ -83,6 +82,15 @@ def split_sets(
     yield from results(context, tables)
 
 
+def _audited(
+    sheet: AuditSheet, codes: Collection[str], test: pa.Table
+) -> tuple[audit.Report | None, dict[str, Any]]:
+    """What people found, and metadata of the rows of their sheet that cannot be used."""
+    rejects: list[records.Reject] = []
+    report = audit.report(audit.decisions(sheet.rows(), codes, rejects), test)
+    return report, rejected(rejects)
+
+
 def dataset_card(lineage: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
     """The asset `dataset_card`; `lineage` are the tables that its funnel adds up."""
     names = {"__".join(key.path): key for key in lineage}
@@ -106,9 +114,7 @@ def dataset_card(lineage: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
         tables = {key.to_user_string(): loaded[name] for name, key in names.items()}
         parts = sides.Parts(tables["train_set"], tables["test_set"], tables["release_drops"])
         known, both = taxonomy.from_rows(categories), sides.both(parts)
-        rejects: list[records.Reject] = []
-        decided = audit.decisions(audit_sheet.rows(), known.codes, rejects)
-        audited = audit.report(decided, parts.test)
+        audited, left_out = _audited(audit_sheet, known.codes, parts.test)
         version = sides.version(parts.train, parts.test)
         previous = releases.before(version)
         changed = changes.difference(both, releases.rows(previous))
@@ -122,7 +128,6 @@ def dataset_card(lineage: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
         state.append_splits(sides.new_families(parts, state.splits()), version)
         parquet = {"train": parts.train, "test": parts.test}
         folder = releases.write(version, parquet, card.sealed(changed), files)
-        told = {**images(files), **paths(folder, (*_SIDES, *files)), **rejected(rejects)}
-        return result(rows, **told)
+        return result(rows, **images(files), **paths(folder, (*_SIDES, *files)), **left_out)
 
     return dataset_card

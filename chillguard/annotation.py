@@ -14,6 +14,7 @@ from chillguard.calls import call
 from chillguard.labeling import jury
 from chillguard.rows import intake
 from chillguard.tables import lineage
+from chillguard.tables.reasons import Reason, drop
 from chillguard.taxonomy import Taxonomy
 
 Row = dict[str, Any]
@@ -38,18 +39,19 @@ def real_rows(records: Iterable[Mapping[str, Any]]) -> pa.Table:
         row = _born("real", record, times)
         rows.append(row)
         if row.get("drop_reason") is None and (evidence := _irrelevant(row["text"])):
-            row |= {"drop_reason": "irrelevant", "drop_evidence": evidence}
+            drop(row, Reason.IRRELEVANT, evidence)
         if row.get("drop_reason") is not None:
             continue
         kept = first.setdefault(row["family_id"], row)
         if kept is not row:
-            row |= _copy_of(kept, row)
+            evidence = _same(kept, row)
             if kept["prompt_id"] not in disputed and kept["source_label"] is None:
                 kept |= {name: row[name] for name in _LABEL_COLUMNS}
             elif row["source_label"] and row["source_label"] != kept["source_label"]:
                 disputed.add(kept["prompt_id"])
                 kept |= dict.fromkeys(_LABEL_COLUMNS)
-                row["drop_evidence"] += ", label differs"
+                evidence += ", label differs"
+            drop(row, Reason.DUPLICATE, evidence)
     return lineage.REAL_PROMPTS.build(rows)
 
 
@@ -64,7 +66,7 @@ def public_rows(records: Iterable[Mapping[str, Any]]) -> pa.Table:
         if row.get("drop_reason") is None:
             kept = first.setdefault(row["family_id"], row)
             if kept is not row:
-                row |= _copy_of(kept, row)
+                drop(row, Reason.DUPLICATE, _same(kept, row))
     return lineage.PUBLIC_PROMPTS.build(rows)
 
 
@@ -108,11 +110,10 @@ def _irrelevant(text: str) -> str | None:
     return f"{letters} letters beside links and placeholders" if letters < _MIN_LETTERS else None
 
 
-def _copy_of(kept: Row, row: Row) -> Row:
-    """The drop of a row that says what a kept one says."""
+def _same(kept: Row, row: Row) -> str:
+    """The evidence that a row says what a kept one says."""
     spelled = "" if kept["text_hash"] == row["text_hash"] else ", spelled otherwise"
-    evidence = f"same text as {kept['prompt_id']}{spelled}"
-    return {"drop_reason": "duplicate", "drop_evidence": evidence}
+    return f"same text as {kept['prompt_id']}{spelled}"
 
 
 def _born(origin: str, record: Mapping[str, Any], times: dict[str, int]) -> Row:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from chillguard import identity, keywords
 from chillguard.rows import intake, removal
 from chillguard.tables import lineage
+from chillguard.tables.reasons import Reason
 from chillguard.text import language, matching
 
 Row = dict[str, Any]
@@ -80,13 +81,13 @@ def _drop(
     if admitted.text is None:
         return admitted.drop_reason, admitted.drop_evidence
     if twin is not None:
-        return "duplicate", f"same text as {twin}"
+        return Reason.DUPLICATE, f"same text as {twin}"
     if len(admitted.text) < config.min_chars:
-        return "too_short", f"{len(admitted.text)} characters"
+        return Reason.TOO_SHORT, f"{len(admitted.text)} characters"
     if len(admitted.text) > config.max_chars:
-        return "too_long", f"{len(admitted.text)} characters"
+        return Reason.TOO_LONG, f"{len(admitted.text)} characters"
     if row["lang"] not in config.languages:
-        return "language", f"detected {row['lang']}"
+        return Reason.LANGUAGE, f"detected {row['lang']}"
     return None, None
 
 

@@ -19,6 +19,7 @@ from chillguard import annotation, identity
 from chillguard.calls import call, roles
 from chillguard.rows import intake
 from chillguard.tables import lineage
+from chillguard.tables.reasons import Reason, drop
 from chillguard.text import language, personal_data
 from prompts import named, render
 
@@ -86,9 +87,9 @@ def union(
     retained = _retained(rows, config)
     for row in rows:
         if row["origin"] == "real" and row["prompt_id"] not in retained:
-            row |= {"drop_reason": "not_retained", "drop_evidence": "seeds rewrites only"}
+            drop(row, Reason.NOT_RETAINED, "seeds rewrites only")
         elif row["lang"] not in ("zh", "en") and not _is_surface(row, surface):
-            row |= {"drop_reason": "language", "drop_evidence": f"detected {row['lang']}"}
+            drop(row, Reason.LANGUAGE, f"detected {row['lang']}")
     return rows
 
 
@@ -137,48 +138,59 @@ def settle(
     for part in wanted:
         pairs[part.prompt_id].append((part, outcome_of[part.row_id]))
     for row in rows:
-        row |= _settled(row["text"], pairs[row["prompt_id"]])
+        _settle(row, pairs[row["prompt_id"]])
 
 
-def _settled(original: str, pairs: Sequence[tuple[Part, call.Outcome[str]]]) -> Row:
-    """The columns that translation changes."""
+def _settle(row: Row, pairs: Sequence[tuple[Part, call.Outcome[str]]]) -> None:
+    """Put the translation into its row, or drop it."""
+    original = row["text"]
     failed = [outcome.reason for _, outcome in pairs if outcome.value is None]
-    if failed:
-        return {"drop_reason": "quarantined", "drop_evidence": failed[0]}
     empty = sum(not outcome.value for _, outcome in pairs)
-    source = {"translated_from": original} if pairs else {}
-    if empty:
+    if failed:
+        drop(row, Reason.QUARANTINED, failed[0])
+    elif empty:
+        row["text"], row["translated_from"] = None, original
         evidence = f"nothing came back for {empty} of {len(pairs)} parts"
-        return {**source, "text": None, "drop_reason": "untranslated", "drop_evidence": evidence}
+        drop(row, Reason.UNTRANSLATED, evidence)
+    else:
+        _put(row, original, pairs)
+
+
+def _put(row: Row, original: str, pairs: Sequence[tuple[Part, call.Outcome[str]]]) -> None:
     text = original
     for part, outcome in reversed(pairs):
         end = part.start + len(part.text)
         text = f"{text[: part.start]}{outcome.value}{text[end:]}"
     admitted = intake.admit(text)
-    changed: Row = {"text": admitted.text, "text_hash": admitted.text_hash}
+    row["text"], row["text_hash"] = admitted.text, admitted.text_hash
     if admitted.drop_reason:
-        drop = {"drop_reason": admitted.drop_reason, "drop_evidence": admitted.drop_evidence}
-        return changed | drop
-    return changed | source | (_lost_marks(original, text) or _leftover(admitted.text or ""))
+        drop(row, admitted.drop_reason, admitted.drop_evidence)
+        return
+    row["translated_from"] = original if pairs else None
+    if lost := _lost_marks(original, text):
+        drop(row, Reason.PLACEHOLDER_LOST, lost)
+    elif leftover := _leftover(admitted.text or ""):
+        drop(row, Reason.UNTRANSLATED, leftover)
+    else:
+        row["lang"] = "zh"
 
 
-def _lost_marks(original: str, text: str) -> Row:
+def _lost_marks(original: str, text: str) -> str | None:
+    """Which placeholders stand there more or less often than before; None where all are kept."""
     before, after = marks(original), marks(text)
     if before == after:
-        return {}
-    counts = (f"{m} {before[m]} times before, {after[m]} after" for m in before | after)
-    return {"drop_reason": "placeholder_lost", "drop_evidence": "; ".join(counts)}
+        return None
+    return "; ".join(f"{m} {before[m]} times before, {after[m]} after" for m in before | after)
 
 
-def _leftover(text: str) -> Row:
-    """Columns of a text that is Chinese, or of one that is not yet."""
+def _leftover(text: str) -> str | None:
+    """How much of a text is not Chinese yet; None of one that is."""
     plain = _MARK.sub("", text)
     lang = language.detect(plain)
     letters, latin = sum(map(str.isalpha, plain)), len(_LATIN.findall(plain))
     if lang == "zh" and 2 * latin <= letters:
-        return {"lang": "zh"}
-    evidence = f"{latin} of {letters} letters are Latin, detected {lang}"
-    return {"drop_reason": "untranslated", "drop_evidence": evidence}
+        return None
+    return f"{latin} of {letters} letters are Latin, detected {lang}"
 
 
 def sentences(text: str) -> list[str]:

@@ -12,6 +12,7 @@ from chillguard.release.card import Provenance
 from chillguard.rows.records import SourceConfig
 from pipelines import parts
 from pipelines.profile import Profile, is_set
+from resources.crawlers.corpus import Corpus
 from resources.crawlers.crawler import NetworkCrawler
 from resources.crawlers.files import FilesCrawler
 from resources.crawlers.source import NetworkSource
@@ -110,6 +111,7 @@ def _sources(profile: Profile) -> list[tuple[str, str, str | None, bool, bool]]:
 def _inputs(profile: Profile, store: PostStore) -> dict[str, Any]:
     return {
         "settings": profile.settings,
+        "corpus": _corpus(profile),
         "taxonomy_file": YamlFile(path=profile.taxonomy),
         "seed_keywords_file": YamlFile(path=profile.seed_keywords),
         "anchor_file": YamlFile(path=profile.anchor_file or ""),
@@ -121,6 +123,14 @@ def _inputs(profile: Profile, store: PostStore) -> dict[str, Any]:
         "benchmark_files": SourceFiles(sources=_json(profile.benchmarks)),
         **{f"crawler_{source.name}": _crawler(source, store) for source in profile.crawled},
     }
+
+
+def _corpus(profile: Profile) -> Corpus:
+    files = [source for source in profile.crawled if isinstance(source, SourceConfig)]
+    return Corpus(
+        files={source.name: str(source.path) for source in files},
+        networks=[source.name for source in profile.crawled if source not in files],
+    )
 
 
 def _models(profile: Profile, roles: dict[str, parts.Role], ledger: Ledger) -> LanguageModels:

@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from chillguard import taxonomy
+from chillguard import tables, taxonomy
 from chillguard.lineage import trace
 from chillguard.release import card
 from chillguard.synthesis import rag
@@ -18,9 +18,6 @@ from pipelines import profile as profiles
 from resources.home.state import State
 from resources.home.tables import Tables
 from resources.models.ledger import Ledger
-
-_TEXTS = ("text", "match_text", "translated_from")
-_CALLS = ("call_key", "category_call_key")
 
 
 def main() -> None:
@@ -40,12 +37,13 @@ def main() -> None:
         )
     except dg.Failure as failure:
         sys.exit(f"trace: {failure.description}")
+    texts, calls = tables.where("holds_text"), tables.where("is_call_key")
     for step in steps:
         sys.stdout.write(f"{step.table} {step.id}\n")
         for name, value in step.facts.items():
-            masked = name in _TEXTS and not given.text
+            masked = name in texts and not given.text
             told = _printable(card.mask(value) if masked else value)
-            call = f"\n{'':22}{_call(ledger, value)}" if name in _CALLS else ""
+            call = f"\n{'':22}{_call(ledger, value)}" if name in calls else ""
             sys.stdout.write(f"  {name:<20}{told}{call}\n")
 
 
@@ -53,15 +51,15 @@ def walker(profile: profiles.Profile) -> trace.Walker:
     """A walker over the tables of the last run."""
     home = profiles.home()
     source = Tables(folder=profile.tables_url(home))
-    tables = {"/".join(key): table for key in source.made() if (table := source.read(*key))}
+    made = {"/".join(key): table for key in source.made() if (table := source.read(*key))}
     state = State(folder=str(home / "state"), profile=profile.name)
     queries: dict[str, rag.Query] = {}
-    if {"taxonomy", "expanded_keywords"} <= tables.keys():
-        known = taxonomy.from_rows(tables["taxonomy"])
-        pool, config = tables["expanded_keywords"], profile.settings.synthesis
+    if {"taxonomy", "expanded_keywords"} <= made.keys():
+        known = taxonomy.from_rows(made["taxonomy"])
+        pool, config = made["expanded_keywords"], profile.settings.synthesis
         found = rag.queries(pool, known, config, state.extra_queries())
         queries = {query.query_id: query for query in found}
-    return trace.Walker(tables, queries)
+    return trace.Walker(made, queries)
 
 
 def _printable(value: object) -> str:

@@ -1,6 +1,7 @@
 """One model call as the domain sees it: what is asked, and what came of it.
 
-How a call is sent, paid for, stored and retried is the business of `resources.models.llm`.
+It is sent by `resources.models.chat` and tried again by `resources.models.engine`; what was paid
+for is looked up and kept by `resources.models.stream`.
 """
 
 import hashlib

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from chillguard import identity
 from chillguard.cleaning.earlier import Earlier
 from chillguard.tables import lineage
+from chillguard.tables.reasons import Reason
 from chillguard.text import matching, near_duplicates, personal_data
 
 Row = dict[str, Any]
@@ -109,7 +110,7 @@ class _Survivors:
                 self._keep(i)
             else:
                 j, score = twin
-                reason = "near_duplicate" if score < 1.0 else "duplicate"
+                reason = Reason.NEAR_DUPLICATE if score < 1.0 else Reason.DUPLICATE
                 yield row, reason, f"twin={self._rows[j]['prompt_id']} jaccard={score:.3f}"
 
     def _twin(self, i: int, candidates: Sequence[int]) -> tuple[int, float] | None:
@@ -169,20 +170,23 @@ def _base_order(row: Mapping[str, Any]) -> tuple[int, str]:
 
 
 def _normalise(row: Row) -> None:
-    text = personal_data.replace(row["text"])
-    if text != row["text"]:
-        row["text"], row["text_hash"] = text, identity.text_hash(text)
-    row["match_text"] = matching.match_text(text)
+    before = row["text"]
+    for column in lineage.CANDIDATE_PROMPTS.where("holds_text"):
+        if row[column.name] is not None:
+            row[column.name] = personal_data.replace(row[column.name])
+    if row["text"] != before:
+        row["text_hash"] = identity.text_hash(row["text"])
+    row["match_text"] = matching.match_text(row["text"])
 
 
 def _fault(row: Row, config: CleaningConfig) -> tuple[str | None, str | None]:
     size = len(row["text"])
     if size < config.min_chars:
-        return "too_short", f"{size} characters"
+        return Reason.TOO_SHORT, f"{size} characters"
     if size > config.max_chars:
-        return "too_long", f"{size} characters"
+        return Reason.TOO_LONG, f"{size} characters"
     if fault := _meaningless(row["text"], config.min_distinct_chars):
-        return "meaningless", fault
+        return Reason.MEANINGLESS, fault
     return None, None
 
 

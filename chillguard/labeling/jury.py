@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from chillguard.calls import call, probabilities, roles
 from chillguard.labeling.review import Reviewed
 from chillguard.tables import lineage
+from chillguard.tables.reasons import Reason
 from chillguard.taxonomy import Taxonomy
 from prompts import named, render
 
@@ -53,7 +54,7 @@ class Ruling:
     category: str | None = None
     decided_by: str | None = None
     category_call_key: str | None = None
-    drop_reason: str | None = None
+    drop_reason: Reason | None = None
     drop_evidence: str | None = None
 
     @property
@@ -272,12 +273,14 @@ def _lacks_category(ruling: Ruling) -> bool:
 def _tie_broken(ruling: Ruling, outcome: call.Outcome[Verdict]) -> Ruling:
     if outcome.value is None:
         evidence = f"{len(ruling.valid)} valid votes; tie-breaker: {outcome.reason}"
-        return replace(ruling, drop_reason="unresolved", drop_evidence=evidence)
+        return replace(ruling, drop_reason=Reason.UNRESOLVED, drop_evidence=evidence)
     return replace(ruling, label=outcome.value.label, decided_by="tie_breaker")
 
 
 def _categorized(ruling: Ruling, outcome: call.Outcome[str]) -> Ruling:
     keyed = replace(ruling, category_call_key=outcome.call_key)
     if outcome.value is None:
-        return replace(keyed, label=None, drop_reason="uncategorised", drop_evidence=outcome.reason)
+        return replace(
+            keyed, label=None, drop_reason=Reason.UNCATEGORISED, drop_evidence=outcome.reason
+        )
     return replace(keyed, category=outcome.value)

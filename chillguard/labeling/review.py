@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from chillguard.rows import records
 from chillguard.tables import lineage
-from chillguard.tables.jury import QUEUE_REASONS
+from chillguard.tables.jury import QUEUE_REASONS, SPLIT_VOTES
 from chillguard.tables.table import LABELS
 
 Row = Mapping[str, Any]
@@ -138,7 +138,7 @@ def waiting(labeled: pa.Table, p_unsafe: Mapping[str, float | None]) -> list[dic
     found = []
     for row in labeled.to_pylist():
         valid = _valid(row["votes"])
-        split = "split" if len(set(valid)) > 1 else None
+        split = SPLIT_VOTES if len(set(valid)) > 1 else None
         reason = row["drop_reason"] or split
         if reason in QUEUE_REASONS and row["decided_by"] != "review":
             entropy = _entropy(valid.count("unsafe") / len(valid)) if valid else 1.0
@@ -268,5 +268,5 @@ def _entropy(share: float) -> float:
 
 def _order(row: Row) -> tuple[int, float, float, str]:
     unsure = 1.0 if row["p_unsafe"] is None else _entropy(row["p_unsafe"])
-    split = row["queue_reason"] == "split"
+    split = row["queue_reason"] == SPLIT_VOTES
     return split, -row["vote_entropy"] if split else 0.0, -unsure, row["prompt_id"]

@@ -14,8 +14,6 @@ from chillguard import identity, tables
 from chillguard.rows import removal
 from chillguard.text import matching
 
-_TEXTS = ("text", "match_text", "translated_from", "response")
-_CALLS = ("call_key", "category_call_key")
 Row = dict[str, Any]
 
 
@@ -55,15 +53,15 @@ def posts(request: str, crawled: Iterable[pa.Table]) -> Traces:
 
 def follow(found: Traces, table: pa.Table) -> None:
     """Add the rows of a table of prompts that come from the posts, and the calls that made them."""
-    wanted = [name for name in _PROMPT_COLUMNS if name in table.column_names]
-    for row in table.select(wanted).to_pylist():
+    calls = [name for name in table.column_names if name in tables.where("is_call_key")]
+    for row in table.select([*_PROMPT_COLUMNS, *calls]).to_pylist():
         if removal.is_derived(row, found.post_ids | found.family_ids):
             found.prompt_ids.add(row["prompt_id"])
             found.row_ids.add(row["prompt_id"])
             if row["query_id"]:
                 shown = [*row["parent_ids"], *row["context_post_ids"]]
                 found.row_ids.add(identity.draw_id(row["query_id"], row["method"], shown))
-            found.call_keys |= {row[name] for name in _CALLS if row.get(name)}
+            found.call_keys |= {row[name] for name in calls if row[name]}
 
 
 def follow_votes(found: Traces, votes: pa.Table) -> None:
@@ -78,28 +76,23 @@ def redacted(name: str, table: pa.Table, found: Traces) -> pa.Table | None:
 
     A stage's own rows stay, dropped and without text; where a table has no drops they go.
     """
-    of_posts = name in _OF_POSTS
-    key, gone = ("post_id", found.post_ids) if of_posts else ("prompt_id", found.prompt_ids)
-    columns = set(table.column_names)
-    if not {key, "text"} <= columns or gone.isdisjoint(table[key].to_pylist()):
+    kind = tables.ALL[name]
+    key, texts = kind.holds_rows_of, kind.where("holds_text")
+    of_posts = key == "post_id"
+    gone = found.post_ids if of_posts else found.prompt_ids
+    if key is None or not texts or gone.isdisjoint(table[key].to_pylist()):
         return None
     rows = table.to_pylist()
-    if "drop_reason" in columns:
+    if kind.may_drop:
         drop = removal.POST_DROP if of_posts else removal.DROP
-        rows = [_without_text(row, drop) if row[key] in gone else row for row in rows]
+        blank = dict.fromkeys(column.name for column in texts) | drop
+        rows = [row | blank if row[key] in gone else row for row in rows]
     else:
         rows = [row for row in rows if row[key] not in gone]
-    return tables.ALL[name].build(rows)
-
-
-def _without_text(row: Row, drop: Row) -> Row:
-    texts = {name: None for name in _TEXTS if name in row}
-    return row | texts | drop
+    return kind.build(rows)
 
 
 _POST_COLUMNS = ["post_id", "native_id", "source", "url", "text"]
 _PROMPT_COLUMNS = [
     *("prompt_id", "family_id", "parent_ids", "context_post_ids", "query_id", "method"),
-    *_CALLS,
 ]
-_OF_POSTS = ("crawled_posts", "post_index")

@@ -14,9 +14,11 @@ from typing import Any
 import pyarrow as pa
 
 from chillguard import plots
+from chillguard import tables as kinds
 from chillguard.labeling import report
 from chillguard.release import audit, changes, composition, funnel, sides
 from chillguard.tables import lineage
+from chillguard.tables.reasons import Reason
 from chillguard.taxonomy import Taxonomy
 from prompts import render
 
@@ -164,7 +166,7 @@ def _lost(asset: str, *columns: Any) -> pa.Table:
 def _rejected(asset: str, table: pa.Table) -> pa.Table:
     rows = table.to_pylist()
     ids = [f"{row['source']}:{row['line']}:{row['column']}" for row in rows]
-    return _lost(asset, ids, ["rejected"] * len(ids), [row["reason"] for row in rows])
+    return _lost(asset, ids, [Reason.REJECTED] * len(ids), [row["reason"] for row in rows])
 
 
 def _merged(tables: Mapping[str, pa.Table]) -> pa.Table:
@@ -178,7 +180,7 @@ def _merged(tables: Mapping[str, pa.Table]) -> pa.Table:
                 if kept != asset:
                     ids.append(row["post_id"])
                     evidence.append(f"{asset} holds the text of {kept}")
-    return _lost("post_index", ids, ["merged"] * len(ids), evidence)
+    return _lost("post_index", ids, [Reason.MERGED] * len(ids), evidence)
 
 
 def category_bars(released: Sequence[Mapping[str, Any]], taxonomy: Taxonomy) -> bytes:
@@ -203,9 +205,11 @@ def jury(tables: Mapping[str, pa.Table]) -> list[tuple[str, str, int, int, int]]
 
 
 def masked(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A preview of a row whose text shows its first two characters and its length only."""
+    """A preview of a row: a text shows its first two characters and its length only."""
     shown = {name: row.get(name) for name in ("label", "micro_category", "origin", "method")}
-    return {"prompt_id": row["prompt_id"], **shown, "text": mask(row["text"] or "")}
+    texts = {name: row[name] for name in row if name in kinds.where("holds_text")}
+    masks = {name: None if text is None else mask(text) for name, text in texts.items()}
+    return {"prompt_id": row["prompt_id"], **shown, **masks}
 
 
 def mask(text: str) -> str:

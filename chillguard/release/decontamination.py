@@ -13,6 +13,7 @@ from chillguard import identity
 from chillguard.cleaning import survivors
 from chillguard.rows import intake
 from chillguard.tables import lineage
+from chillguard.tables.reasons import Reason, dropped
 
 Row = dict[str, Any]
 
@@ -28,7 +29,7 @@ def benchmark_rows(records: Iterable[Mapping[str, Any]]) -> pa.Table:
         row = {"prompt_id": key, "benchmark": place[0], "text_hash": place[1]}
         if key in rows:
             number = len(copies)
-            copy = {"drop_reason": "duplicate", "drop_evidence": f"same text as {key}"}
+            copy = dropped(Reason.DUPLICATE, f"same text as {key}")
             copies.append(row | {"prompt_id": identity.digest(key, str(number))} | copy)
         else:
             drop = {name: getattr(admitted, name) for name in ("drop_reason", "drop_evidence")}

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from chillguard.cleaning import survivors
 from chillguard.release import decontamination, roots
 from chillguard.tables import lineage
+from chillguard.tables.reasons import Reason
 from chillguard.text import matching, personal_data
 
 Row = dict[str, Any]
@@ -105,12 +106,13 @@ _SAME: dict[str, Callable[[Row], str]] = {
 
 
 def personal(tables: Iterable[pa.Table]) -> list[str]:
-    """Rows in which a second pass still finds personal data."""
+    """Rows in which a second pass still finds personal data, in whatever column holds text."""
+    texts = [column.name for column in lineage.TRAIN_SET.where("holds_text")]
     return [
         f"row {row['prompt_id']}"
         for table in tables
         for row in _rows(table)
-        if personal_data.replace(row["text"]) != row["text"]
+        if any(personal_data.replace(row[name]) != row[name] for name in texts if row[name])
     ]
 
 
@@ -167,7 +169,7 @@ def disagreeing(tables: Iterable[pa.Table], bounds: Bounds) -> list[str]:
 
 def leak_share(train: pa.Table, drops: pa.Table) -> float:
     """Share of Train that leak pairs cost."""
-    gone = int(drops["drop_reason"].to_pylist().count("leak"))
+    gone = int(drops["drop_reason"].to_pylist().count(Reason.LEAK))
     return float(gone / max(1, train.num_rows + gone))
 
 

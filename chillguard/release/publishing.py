@@ -11,30 +11,34 @@ import pyarrow as pa
 
 from chillguard.release.approval import Approval
 from chillguard.tables import lineage
-from chillguard.tables.table import Table
+from chillguard.tables.table import Column, Table
 
-_COLUMNS = (
-    *("prompt_id", "text", "label", "macro_category", "micro_category", "origin", "method"),
-    *("family_id", "split", "lang", "is_twin", "decided_by", "n_valid_votes", "agreement"),
-    "may_redistribute",
-)
-_RELEASED = {column.name: column for column in lineage.TRAIN_SET.columns}
-_TEXT = replace(_RELEASED["text"], doc="text; null where it may not be published", nullable=True)
-PUBLISHED = Table(
-    "published",
-    "sample",
-    ("prompt_id",),
-    tuple(_TEXT if name == "text" else _RELEASED[name] for name in _COLUMNS),
-)
+_TEXT_DOC = "text; null where it may not be published"
+
+
+def form() -> Table:
+    """The published files: the columns that say so, votes behind the row's own, its terms last."""
+    late = [column.name for column in (*lineage.VOTES, *lineage.TERMS)]
+    columns = sorted(
+        lineage.TRAIN_SET.where("published"),
+        key=lambda column: late.index(column.name) + 1 if column.name in late else 0,
+    )
+    return Table("published", "sample", ("prompt_id",), tuple(map(_nullable, columns)))
+
+
+def _nullable(column: Column) -> Column:
+    if not column.holds_text:
+        return column
+    doc = _TEXT_DOC if column.name == "text" else column.doc
+    return replace(column, doc=doc, nullable=True)
 
 
 def published(table: pa.Table) -> pa.Table:
-    """The `PUBLISHED` form of a side of a release."""
-    rows = table.select(_COLUMNS).to_pylist()
-    for row in rows:
-        if not row["may_redistribute"]:
-            row["text"] = None
-    return PUBLISHED.build(rows)
+    """The published form of a side of a release."""
+    public = form()
+    barred = dict.fromkeys(column.name for column in public.where("holds_text"))
+    rows = table.select(public.names).to_pylist()
+    return public.build(row if row["may_redistribute"] else row | barred for row in rows)
 
 
 def note(approved: Approval) -> bytes:
@@ -45,5 +49,5 @@ def note(approved: Approval) -> bytes:
 
 def described() -> bytes:
     """The columns of the published files, as JSON."""
-    text = json.dumps(PUBLISHED.described(), ensure_ascii=False, indent=2)
+    text = json.dumps(form().described(), ensure_ascii=False, indent=2)
     return (text + "\n").encode("utf-8")

@@ -18,6 +18,7 @@ from chillguard.cleaning import survivors
 from chillguard.release import decontamination, roots, split
 from chillguard.rows import removal
 from chillguard.tables import lineage
+from chillguard.tables.reasons import Reason, drop
 
 Row = dict[str, Any]
 
@@ -58,12 +59,12 @@ def prepare(
     rows: list[Row] = [row for row in labeled.to_pylist() if row["drop_reason"] is None]
     for row in rows:
         if not row["may_train"]:
-            row |= {"drop_reason": "terms", "drop_evidence": "may_train is false"}
+            drop(row, Reason.TERMS, "may_train is false")
         elif removal.is_derived(row, taken_down):
             row |= removal.DROP
     survivors.drop_duplicates(rows, earlier.released, gate)
     for row in split.over_cap(_kept(rows), earlier.released, config):
-        row |= {"drop_reason": "balance", "drop_evidence": f"cap of {split.stratum(row)}"}
+        drop(row, Reason.BALANCE, f"cap of {split.stratum(row)}")
     given = split.assign(_kept(rows), earlier.frozen, config)
     for row in rows:
         row["split"] = given.get(row["family_id"])
@@ -81,9 +82,9 @@ def _keep_to_sides(rows: list[Row], texts: Mapping[str, str]) -> None:
     for row in rows:
         before = texts.get(row["text_hash"], row["split"])
         if row["origin"] == "public" and row["split"] == "test":
-            row |= {"drop_reason": "leak", "drop_evidence": "public row of a family in test"}
+            drop(row, Reason.LEAK, "public row of a family in test")
         elif before != row["split"]:
-            row |= {"drop_reason": "leak", "drop_evidence": f"text was released in {before}"}
+            drop(row, Reason.LEAK, f"text was released in {before}")
 
 
 def _close_leaks(
@@ -101,14 +102,12 @@ def _close_leaks(
     }
     for row in train:
         if row["family_id"] in told:
-            row |= {"drop_reason": "leak", "drop_evidence": told[row["family_id"]]}
+            drop(row, Reason.LEAK, told[row["family_id"]])
     for row, twin, score in survivors.leaks(_kept(train), test, gate):
-        row["drop_reason"] = "leak"
-        row["drop_evidence"] = f"twin={twin['prompt_id']} jaccard={score:.3f}"
+        drop(row, Reason.LEAK, f"twin={twin['prompt_id']} jaccard={score:.3f}")
     if benchmarks is not None:
         for row, benchmark, score in decontamination.overlaps(_kept(train), benchmarks, gate):
-            row["drop_reason"] = "leak"
-            row["drop_evidence"] = decontamination.evidence(benchmark, score)
+            drop(row, Reason.LEAK, decontamination.evidence(benchmark, score))
 
 
 def both(parts: Parts) -> pa.Table:

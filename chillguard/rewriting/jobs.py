@@ -1,19 +1,22 @@
-"""Which source prompts and methods one call of rewriting asks for.
+"""What the rewriter is asked: which source prompts and methods go into one call, and the request.
 
-What a prompt draws and what becomes of an answer is `chillguard.rewriting.rewrites`.
+Which methods a prompt draws, and what becomes of an answer, is `chillguard.rewriting.rewrites`.
 """
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import pyarrow as pa
 
 from chillguard import identity, taxonomy
+from chillguard.calls import call, numbered
 from chillguard.rewriting.methods import Method
+from prompts import named, render
 
+TEMPLATE = "rewriting/rewrite"
 CallPer = Literal["method", "source", "texts"]
 _CHUNK = 4096
 Row = dict[str, Any]
@@ -108,3 +111,28 @@ def jobs(annotated: pa.Table, wanted: Iterator[Group]) -> Iterator[Job]:
         rows = dict(zip(places, annotated.take(places).to_pylist(), strict=True))
         for of_group, found in some:
             yield Job(tuple(rows[place] for place in of_group), found)
+
+
+def requests(
+    wanted: Iterable[Job],
+    categories: taxonomy.Taxonomy,
+    layout: numbered.Layout,
+    sampling: call.Sampling,
+) -> Iterator[call.ChatRequest]:
+    """One request per job."""
+    for job in wanted:
+        first = job.sources[0]
+        values = {
+            "label": first["intended_label"],
+            "macro": macro_of(first["intended_category"], categories),
+            "methods": job.methods,
+            "texts": [source["text"] for source in job.sources],
+            "layout": layout,
+        }
+        yield call.ChatRequest(
+            row_id=job.row_id,
+            messages=call.messages(render(TEMPLATE, values)),
+            sampling=sampling,
+            answer_schema=numbered.answer_schema(len(job.asked), layout, job.key),
+            template=named(TEMPLATE),
+        )

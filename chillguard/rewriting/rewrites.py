@@ -1,11 +1,10 @@
 """Prompt rewriting (paper section 3.1 and appendix C.2): implicit variants of annotated prompts.
 
-Methods are data (`data/rewriting_methods.yaml`): a model with the method's instruction, or a
-model-free transform. Which methods a prompt gets is a stable draw among those that fit its label,
-macro category and language.
+A prompt gets a stable draw of the methods (`chillguard.rewriting.methods`) that fit it. A transform
+makes its text here; what a model is to make is asked for by `chillguard.rewriting.jobs`, and what
+comes of each answer is a row.
 """
 
-import functools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -15,13 +14,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from chillguard import annotation, identity, taxonomy
 from chillguard.calls import call, numbered, roles
-from chillguard.rewriting import jobs, transforms
+from chillguard.rewriting import jobs, methods, transforms
 from chillguard.rewriting.jobs import Job
-from chillguard.rewriting.methods import Method, methods
+from chillguard.rewriting.methods import Method
 from chillguard.rows import guards, intake
-from prompts import fingerprint, named, render
+from chillguard.tables.reasons import KEPT, Reason, dropped
+from prompts import fingerprint
 
-TEMPLATE = "rewriting/rewrite"
 _CHUNK = 4096
 Row = dict[str, Any]
 
@@ -44,15 +43,10 @@ class RewritingConfig(BaseModel):
     sampling: call.Sampling = call.Sampling(temperature=0.7, max_tokens=1024)
 
 
-def surface_methods() -> frozenset[str]:
-    """Ids of the methods whose output keeps odd characters on purpose."""
-    return frozenset(method.id for method in methods() if method.surface)
-
-
 def version() -> str:
     """Changes when, and only when, the template, a method or a table of a transform does."""
-    made_of = [method.model_dump() for method in methods()]
-    return identity.digest(fingerprint(TEMPLATE), made_of, transforms.tables())
+    made_of = [method.model_dump() for method in methods.methods()]
+    return identity.digest(fingerprint(jobs.TEMPLATE), made_of, transforms.tables())
 
 
 def draw(row: Row, categories: taxonomy.Taxonomy, config: RewritingConfig) -> dict[str, str | None]:
@@ -65,16 +59,16 @@ def draw(row: Row, categories: taxonomy.Taxonomy, config: RewritingConfig) -> di
         return {}
     macro = jobs.macro_of(row["intended_category"], categories)
     code = macro.code if macro else None
-    fitting = _fitting(row["intended_label"], code, row["lang"])
-    found: dict[str, str | None] = {}
+    fitting = methods.fitting(row["intended_label"], code, row["lang"])
+    drawn: dict[str, str | None] = {}
     for key in identity.rendezvous(row["family_id"], fitting, len(fitting)):
-        if len(found) == config.rewrites_per_prompt:
+        if len(drawn) == config.rewrites_per_prompt:
             break
-        transform = _by_id()[key].transform
+        transform = methods.by_id()[key].transform
         text = transforms.TRANSFORMS[transform](row["text"]) if transform else None
         if text != row["text"]:
-            found[key] = text
-    return found
+            drawn[key] = text
+    return drawn
 
 
 def rewrite(
@@ -93,9 +87,11 @@ def rewrite(
     for row in _rows_of(annotated):
         texts = draw(row, categories, config)
         yield [
-            _row(row, _by_id()[key], text, None) for key, text in texts.items() if text is not None
+            _row(row, methods.by_id()[key], text, None)
+            for key, text in texts.items()
+            if text is not None
         ]
-        drawn.append(tuple(_by_id()[key] for key, text in texts.items() if text is None))
+        drawn.append(tuple(methods.by_id()[key] for key, text in texts.items() if text is None))
     yield from _asked(annotated, drawn, categories, config, guard, ask)
 
 
@@ -113,34 +109,12 @@ def _asked(
         return jobs.groups(annotated, drawn, categories, config.call_per, config.texts_per_call)
 
     for (size, key), total in sorted(Counter(map(jobs.shape, groups())).items()):
-        wanted = (one for one in groups() if jobs.shape(one) == (size, key))
+        wanted = (group for group in groups() if jobs.shape(group) == (size, key))
         waiting: dict[str, Job] = {}
         noted = _noted(jobs.jobs(annotated, wanted), waiting)
-        asked = requests(noted, categories, config)
+        asked = jobs.requests(noted, categories, config.layout, config.sampling)
         for outcome in ask(roles.REWRITER, asked, numbered.parser(size, config.layout, key), total):
             yield _made(waiting.pop(outcome.row_id), outcome, categories, guard)
-
-
-def requests(
-    wanted: Iterable[Job], categories: taxonomy.Taxonomy, config: RewritingConfig
-) -> Iterator[call.ChatRequest]:
-    """One request per job."""
-    for job in wanted:
-        first = job.sources[0]
-        values = {
-            "label": first["intended_label"],
-            "macro": jobs.macro_of(first["intended_category"], categories),
-            "methods": job.methods,
-            "texts": [source["text"] for source in job.sources],
-            "layout": config.layout,
-        }
-        yield call.ChatRequest(
-            row_id=job.row_id,
-            messages=call.messages(render(TEMPLATE, values)),
-            sampling=config.sampling,
-            answer_schema=numbered.answer_schema(len(job.asked), config.layout, job.key),
-            template=named(TEMPLATE),
-        )
 
 
 def _noted(wanted: Iterable[Job], waiting: dict[str, Job]) -> Iterator[Job]:
@@ -152,16 +126,6 @@ def _noted(wanted: Iterable[Job], waiting: dict[str, Job]) -> Iterator[Job]:
 def _rows_of(table: pa.Table) -> Iterator[Row]:
     for batch in table.to_batches(max_chunksize=_CHUNK):
         yield from batch.to_pylist()
-
-
-@functools.cache
-def _fitting(label: str, macro: str | None, lang: str | None) -> tuple[str, ...]:
-    return tuple(method.id for method in methods() if method.fits(label, macro, lang))
-
-
-@functools.cache
-def _by_id() -> dict[str, Method]:
-    return {method.id: method for method in methods()}
 
 
 def _made(
@@ -176,7 +140,8 @@ def _made(
     for number, (source, method) in enumerate(job.asked, 1):
         row = _row(source, method, texts.get(number), outcome)
         languages = ("zh",) if source["lang"] == "zh" else ("zh", "en")
-        yield row | guards.check(row, guard, languages, categories, source["text"])
+        fault = guards.check(row, guard, languages, categories, source["text"])
+        yield {**row, **fault} if fault else row
 
 
 def _row(
@@ -185,13 +150,13 @@ def _row(
     text: str | None,
     outcome: call.Outcome[numbered.Prompts] | None,
 ) -> Row:
-    drop: Row = {}
+    drop = KEPT
     if outcome and outcome.value is None:
-        drop = {"drop_reason": "quarantined", "drop_evidence": outcome.reason}
+        drop = dropped(Reason.QUARANTINED, outcome.reason)
     elif text is None:
-        drop = {"drop_reason": "no_rewrite", "drop_evidence": f"no prompt by {method.id}"}
+        drop = dropped(Reason.NO_REWRITE, f"no prompt by {method.id}")
     elif text == source["text"]:
-        drop = {"drop_reason": "unchanged", "drop_evidence": f"method {method.id} changed nothing"}
+        drop = dropped(Reason.UNCHANGED, f"method {method.id} changed nothing")
     return intake.prompt(
         "rewrite",
         method.id,

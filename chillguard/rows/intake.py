@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chillguard import identity
+from chillguard.tables.reasons import Reason
 from chillguard.text import language, matching, personal_data, screening
 
 
@@ -18,7 +19,7 @@ class Admitted:
 
     text: str | None
     text_hash: str
-    drop_reason: str | None
+    drop_reason: Reason | None
     drop_evidence: str | None
 
 
@@ -27,13 +28,13 @@ def admit(text: str) -> Admitted:
     clean = personal_data.replace(text.strip())
     rule = screening.screen(clean)
     if rule:
-        return Admitted(None, identity.text_hash(clean), "screened", f"rule {rule}")
+        return Admitted(None, identity.text_hash(clean), Reason.SCREENED, f"rule {rule}")
     return Admitted(clean, identity.text_hash(clean), None, None)
 
 
 def taken_down(admitted: Admitted) -> Admitted:
     """What is left of a text that somebody had removed: its hash."""
-    return Admitted(None, admitted.text_hash, "takedown", "removed on request")
+    return Admitted(None, admitted.text_hash, Reason.TAKEDOWN, "removed on request")
 
 
 def prompt(

@@ -6,9 +6,11 @@ Going through the tables is `chillguard.lineage.takedown`.
 from collections.abc import Collection
 from typing import Any
 
+from chillguard.tables.reasons import Reason, dropped
+
 Row = dict[str, Any]
-DROP = {"drop_reason": "takedown", "drop_evidence": "made from a removed post"}
-POST_DROP = {"drop_reason": "takedown", "drop_evidence": "removed on request"}
+DROP = dropped(Reason.TAKEDOWN, "made from a removed post")
+POST_DROP = dropped(Reason.TAKEDOWN, "removed on request")
 
 
 def marks(

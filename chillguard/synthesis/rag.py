@@ -19,6 +19,7 @@ from chillguard.embedding import PostFilter
 from chillguard.rows import guards, intake
 from chillguard.synthesis import matching, twins
 from chillguard.tables import lineage
+from chillguard.tables.reasons import KEPT, Reason, dropped
 from chillguard.taxonomy import Taxonomy
 from prompts import named, render
 
@@ -192,16 +193,17 @@ def _rows(
     )
     for slot in range(len(draw.posts)):
         row = _row(draw, outcome, slot, texts.get(slot + 1))
-        yield row | guards.check(row, guard, _LANGUAGES, taxonomy)
+        fault = guards.check(row, guard, _LANGUAGES, taxonomy)
+        yield {**row, **fault} if fault else row
 
 
 def _row(draw: Draw, outcome: call.Outcome[numbered.Prompts], slot: int, text: str | None) -> Row:
     post = draw.posts[slot]
-    drop: Row = {}
+    drop = KEPT
     if outcome.value is None:
-        drop = {"drop_reason": "quarantined", "drop_evidence": outcome.reason}
+        drop = dropped(Reason.QUARANTINED, outcome.reason)
     elif text is None:
-        drop = {"drop_reason": "no_source", "drop_evidence": f"no prompt for text {slot + 1}"}
+        drop = dropped(Reason.NO_SOURCE, f"no prompt for text {slot + 1}")
     return intake.prompt(
         "rag",
         draw.method,

@@ -2,24 +2,31 @@
 
 import pyarrow as pa
 
+from chillguard.tables.reasons import Reason
 from chillguard.tables.table import LABELS, VERDICTS, Column, Table
 
 _TEXT, _WHOLE, _SHARE = pa.string(), pa.int64(), pa.float64()
 
 REVIEW_STANDINGS = ("applied", "superseded", "unknown_prompt", "other_text")
-QUEUE_REASONS = ("unresolved", "uncategorised", "split")
+SPLIT_VOTES = "split"
+QUEUE_REASONS = (Reason.UNRESOLVED, Reason.UNCATEGORISED, SPLIT_VOTES)
 
 REVIEW_DECISIONS = Table(
     "review_decisions",
     "decision of a reviewer",
     ("source", "line"),
     (
-        Column("source", _TEXT, "name of the file"),
-        Column("line", _WHOLE, "line of a CSV file, or number of the decision in an export"),
+        Column("source", _TEXT, "name of the file", traced=False),
+        Column(
+            "line",
+            _WHOLE,
+            "line of a CSV file, or number of the decision in an export",
+            traced=False,
+        ),
         Column("prompt_id", _TEXT, "the prompt that was decided"),
         Column("label", _TEXT, "the reviewer's label", values=LABELS),
         Column("micro_category", _TEXT, "the reviewer's micro code; null on safe", nullable=True),
-        Column("reviewer", _TEXT, "who decided"),
+        Column("reviewer", _TEXT, "who decided", personal=True),
         Column("decided_on", _TEXT, "when, ISO 8601 in UTC, as the file says"),
         Column("standing", _TEXT, "whether it counts, or why not", values=REVIEW_STANDINGS),
     ),
@@ -34,8 +41,8 @@ REVIEW_QUEUE = Table(
         Column("queue_reason", _TEXT, "why it waits", values=QUEUE_REASONS),
         Column("vote_entropy", _SHARE, "entropy of the valid votes, in bits"),
         Column("p_unsafe", _SHARE, "probability of unsafe by Dawid-Skene", nullable=True),
-        Column("text", _TEXT, "stored form"),
-        Column("text_hash", _TEXT, "digest of the text"),
+        Column("text", _TEXT, "stored form", holds_text=True, traced=False),
+        Column("text_hash", _TEXT, "digest of the text", traced=False),
         Column("votes", pa.list_(_TEXT), "one `juror=verdict` per juror, in slot order"),
         Column("label", _TEXT, "label as it stands; null = dropped", True, LABELS),
         Column("micro_category", _TEXT, "micro code as it stands", nullable=True),
@@ -56,7 +63,7 @@ ANCHOR_VOTES = Table(
         Column("p_unsafe", _SHARE, "probability of unsafe, where known", nullable=True),
         Column("reason", _TEXT, "why the juror abstained", nullable=True),
         Column("refresh", _WHOLE, "number of the release that the vote was asked for"),
-        Column("call_key", _TEXT, "ledger key of the vote"),
+        Column("call_key", _TEXT, "ledger key of the vote", is_call_key=True),
     ),
 )
 JURY_QUALITY = Table(

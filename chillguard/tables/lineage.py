@@ -5,12 +5,15 @@ generated from here. Tables about the jury are in `chillguard.tables.jury`, thos
 `chillguard.tables.training`; what a table is, in `chillguard.tables.table`.
 """
 
+from dataclasses import replace
+
 import pyarrow as pa
 
 from chillguard.tables.jury import ANCHOR_VOTES as ANCHOR_VOTES
 from chillguard.tables.jury import JURY_QUALITY as JURY_QUALITY
 from chillguard.tables.jury import REVIEW_DECISIONS as REVIEW_DECISIONS
 from chillguard.tables.jury import REVIEW_QUEUE as REVIEW_QUEUE
+from chillguard.tables.reasons import Reason
 from chillguard.tables.table import LABELS as LABELS
 from chillguard.tables.table import VERDICTS as VERDICTS
 from chillguard.tables.table import Column as Column
@@ -23,46 +26,89 @@ SPLITS = ("train", "test")
 _TEXT, _WHOLE, _SHARE, _FLAG = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 _TEXTS = pa.list_(_TEXT)
 
-_TERMS = (
-    Column("may_redistribute", _FLAG, "the text itself may be published"),
+TERMS = (
+    Column("may_redistribute", _FLAG, "the text itself may be published", published=True),
     Column("may_train", _FLAG, "the text may be used to make or be training data"),
 )
+# A prompt has the terms of what it was made from; its walk shows them there.
+_TERMS_OF_PROMPT = tuple(replace(column, traced=False) for column in TERMS)
 _DROP = (
-    Column("drop_reason", _TEXT, "why the row goes no further; null = kept", nullable=True),
+    Column("drop_reason", _TEXT, "why the row goes no further; null = kept", True, tuple(Reason)),
     Column("drop_evidence", _TEXT, "what the reason rests on: rule, twin, call", nullable=True),
 )
 _BIRTH = (
-    Column("prompt_id", _TEXT, "digest of the row's birth, assigned once"),
-    Column("family_id", _TEXT, "lineage root: the post or prompt it all comes from"),
-    Column("origin", _TEXT, "where the prompt was born", values=ORIGINS),
-    Column("method", _TEXT, "how it was made: source name, `rag` or a rewriting method"),
-    Column("parent_ids", _TEXTS, "the rows it was made from"),
-    Column("context_post_ids", _TEXTS, "posts shown to the model beside the source post"),
+    Column(
+        "prompt_id",
+        _TEXT,
+        "digest of the row's birth, assigned once",
+        published=True,
+        trained=True,
+        traced=False,
+    ),
+    Column(
+        "family_id", _TEXT, "lineage root: the post or prompt it all comes from", published=True
+    ),
+    Column("origin", _TEXT, "where the prompt was born", values=ORIGINS, published=True),
+    Column(
+        "method", _TEXT, "how it was made: source name, `rag` or a rewriting method", published=True
+    ),
+    Column("parent_ids", _TEXTS, "the rows it was made from", traced=False),
+    Column(
+        "context_post_ids", _TEXTS, "posts shown to the model beside the source post", traced=False
+    ),
     Column("query_id", _TEXT, "retrieval query (RAG prompts)", nullable=True),
-    Column("call_key", _TEXT, "ledger key of the call that made the text", nullable=True),
-    Column("text", _TEXT, "stored form, evasion characters kept; null = dropped", nullable=True),
-    Column("text_hash", _TEXT, "digest of the text"),
-    Column("lang", _TEXT, "zh, en, or another ISO 639-1 code", nullable=True),
-    Column("response", _TEXT, "the answer to the prompt (null for now)", nullable=True),
+    Column("call_key", _TEXT, "ledger key of the call that made the text", True, is_call_key=True),
+    Column(
+        "text",
+        _TEXT,
+        "stored form, evasion characters kept; null = dropped",
+        True,
+        holds_text=True,
+        published=True,
+        trained=True,
+    ),
+    Column("text_hash", _TEXT, "digest of the text", traced=False),
+    Column("lang", _TEXT, "zh, en, or another ISO 639-1 code", nullable=True, published=True),
+    Column("response", _TEXT, "the answer to the prompt (null for now)", True, holds_text=True),
     Column("source_label", _TEXT, "label that came with the file", True, LABELS),
     Column("intended_label", _TEXT, "label the row was made or annotated for", True, LABELS),
     Column("intended_category", _TEXT, "micro category it was made for, kept on safe rows", True),
-    Column("is_twin", _FLAG, "a benign twin: safe on purpose, unsafe vocabulary"),
-    Column("decided_by", _TEXT, "who gave the label: source, jury, tie_breaker, review", True),
-    *_TERMS,
+    Column("is_twin", _FLAG, "a benign twin: safe on purpose, unsafe vocabulary", published=True),
+    Column(
+        "decided_by",
+        _TEXT,
+        "who gave the label: source, jury, tie_breaker, review",
+        True,
+        published=True,
+    ),
+    *_TERMS_OF_PROMPT,
 )
-_TRANSLATED = (Column("translated_from", _TEXT, "the text before translation", nullable=True),)
-_MATCH = (Column("match_text", _TEXT, "normalised form, for comparison only", nullable=True),)
+_TRANSLATED = (
+    Column("translated_from", _TEXT, "the text before translation", True, holds_text=True),
+)
+_MATCH = (
+    Column("match_text", _TEXT, "normalised form, for comparison only", True, holds_text=True),
+)
 _VERDICT = (
-    Column("label", _TEXT, "final label; null = dropped", True, LABELS),
-    Column("macro_category", _TEXT, "macro code; null on safe rows", nullable=True),
-    Column("micro_category", _TEXT, "micro code; null on safe rows", nullable=True),
+    Column(
+        "label", _TEXT, "final label; null = dropped", True, LABELS, published=True, trained=True
+    ),
+    Column(
+        "macro_category", _TEXT, "macro code; null on safe rows", True, published=True, traced=False
+    ),
+    Column(
+        "micro_category", _TEXT, "micro code; null on safe rows", True, published=True, trained=True
+    ),
 )
-_VOTES = (
+VOTES = (
     Column("votes", _TEXTS, "one `juror=verdict` per juror, in slot order"),
-    Column("n_valid_votes", _WHOLE, "votes that are not abstentions"),
-    Column("agreement", _SHARE, "share of valid votes for the majority, 0 to 1", nullable=True),
-    Column("category_call_key", _TEXT, "ledger key of the categorizer's call", nullable=True),
+    Column("n_valid_votes", _WHOLE, "votes that are not abstentions", published=True),
+    Column(
+        "agreement", _SHARE, "share of valid votes for the majority, 0 to 1", True, published=True
+    ),
+    Column(
+        "category_call_key", _TEXT, "ledger key of the categorizer's call", True, is_call_key=True
+    ),
 )
 
 TAXONOMY = Table(
@@ -96,7 +142,7 @@ EXPANDED_KEYWORDS = Table(
     (
         *_KEYWORD,
         Column("provenance", _TEXT, "where it came from", values=("seed", "expanded")),
-        Column("call_key", _TEXT, "ledger key of the expanding call", nullable=True),
+        Column("call_key", _TEXT, "ledger key of the expanding call", True, is_call_key=True),
     ),
 )
 CRAWLED_POSTS = Table(
@@ -105,14 +151,21 @@ CRAWLED_POSTS = Table(
     ("post_id", "native_id"),
     (
         Column("post_id", _TEXT, "digest of the text"),
-        Column("native_id", _TEXT, "the source's own id"),
+        Column("native_id", _TEXT, "the source's own id", personal=True),
         Column("source", _TEXT, "configured source"),
-        Column("url", _TEXT, "where it was read", nullable=True),
+        Column("url", _TEXT, "where it was read", nullable=True, personal=True),
         Column("posted_at", _TEXT, "time of the post, ISO 8601 in UTC", nullable=True),
-        Column("keyword_id", _TEXT, "keyword that found it", nullable=True),
-        Column("text", _TEXT, "text, personal data replaced; null = dropped", nullable=True),
+        Column("keyword_id", _TEXT, "keyword that found it", nullable=True, traced=False),
+        Column(
+            "text",
+            _TEXT,
+            "text, personal data replaced; null = dropped",
+            True,
+            holds_text=True,
+            traced=False,
+        ),
         Column("lang", _TEXT, "detected language", nullable=True),
-        *_TERMS,
+        *TERMS,
         *_DROP,
     ),
 )
@@ -124,12 +177,12 @@ POST_INDEX = Table(
         Column("post_id", _TEXT, "id of the post"),
         Column("point_id", _TEXT, "id of its point: post, language, sources and terms"),
         Column("sources", _TEXTS, "every source that holds the text"),
-        Column("text", _TEXT, "text that was embedded"),
+        Column("text", _TEXT, "text that was embedded", holds_text=True),
         Column("lang", _TEXT, "detected language", nullable=True),
         Column("embedding_model", _TEXT, "model and revision of the vector"),
         Column("dimension", _WHOLE, "length of the vector"),
         Column("retrievable", _FLAG, "in the index; false where terms bar training"),
-        *_TERMS,
+        *TERMS,
     ),
 )
 SYNTHESIZED_PROMPTS = Table("synthesized_prompts", "RAG prompt", ("prompt_id",), (*_BIRTH, *_DROP))
@@ -144,7 +197,9 @@ BENCHMARK_PROMPTS = Table(
     (
         Column("prompt_id", _TEXT, "digest of benchmark and text"),
         Column("benchmark", _TEXT, "configured benchmark"),
-        Column("text", _TEXT, "text, personal data replaced; null = dropped", nullable=True),
+        Column(
+            "text", _TEXT, "text, personal data replaced; null = dropped", True, holds_text=True
+        ),
         Column("text_hash", _TEXT, "digest of the text"),
         *_DROP,
     ),
@@ -161,26 +216,26 @@ JURY_VOTES = Table(
     ("prompt_id", "juror"),
     (
         Column("prompt_id", _TEXT, "the prompt that was judged"),
-        Column("juror", _TEXT, "juror slot"),
+        Column("juror", _TEXT, "juror slot", traced=False),
         Column("model", _TEXT, "model and revision in the slot"),
         Column("verdict", _TEXT, "the vote", values=VERDICTS),
         Column("p_unsafe", _SHARE, "probability of unsafe, where known", nullable=True),
         Column("reason", _TEXT, "why the juror abstained", nullable=True),
-        Column("call_key", _TEXT, "ledger key of the vote"),
+        Column("call_key", _TEXT, "ledger key of the vote", is_call_key=True),
     ),
 )
 LABELED_PROMPTS = Table(
     "labeled_prompts",
     "prompt",
     ("prompt_id",),
-    (*_BIRTH, *_TRANSLATED, *_MATCH, *_VERDICT, *_VOTES, *_DROP),
+    (*_BIRTH, *_TRANSLATED, *_MATCH, *_VERDICT, *VOTES, *_DROP),
 )
 _RELEASED_FIRST = (
     *("prompt_id", "text", "label", "macro_category", "micro_category"),
     *("origin", "method", "family_id"),
 )
-_SPLIT = Column("split", _TEXT, "side of the release", values=SPLITS)
-_LATER = {c.name: c for c in (*_VOTES, *_BIRTH, *_TRANSLATED, *_VERDICT)}
+_SPLIT = Column("split", _TEXT, "side of the release", values=SPLITS, published=True)
+_LATER = {c.name: c for c in (*VOTES, *_BIRTH, *_TRANSLATED, *_VERDICT)}
 _RELEASED = (*(_LATER.pop(name) for name in _RELEASED_FIRST), _SPLIT, *_LATER.values())
 TRAIN_SET = Table("train_set", "sample", ("prompt_id",), _RELEASED)
 TEST_SET = Table("test_set", "sample", ("prompt_id",), _RELEASED)
@@ -192,7 +247,8 @@ RELEASE_DROPS = Table(
         Column("prompt_id", _TEXT, "the prompt"),
         Column("family_id", _TEXT, "its lineage root"),
         Column("split", _TEXT, "side its family is on; null = dropped before", True, SPLITS),
-        *(Column(c.name, c.type, c.doc, nullable=i > 0) for i, c in enumerate(_DROP)),
+        replace(_DROP[0], nullable=False),
+        _DROP[1],
     ),
 )
 DATASET_CARD = Table(

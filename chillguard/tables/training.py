@@ -38,7 +38,7 @@ GRADED_PROMPTS = Table(
         Column("score", _WHOLE, "quality by the generator's own judgement, 1 to 5", nullable=True),
         Column("level", _TEXT, "difficulty level", True, ("L1", "L2", "L3", "L4")),
         Column("ungraded", _TEXT, "why there is no level", nullable=True),
-        Column("call_key", _TEXT, "ledger key of the scoring call", nullable=True),
+        Column("call_key", _TEXT, "ledger key of the scoring call", True, is_call_key=True),
     ),
 )
 PREFERENCE_PAIRS = Table(

@@ -14,7 +14,6 @@ from chillguard.tables import lineage
 from chillguard.training.label_format import LabelFormat
 from chillguard.training.spec import SftConfig, TrainingSpec
 
-SFT_COLUMNS = ("prompt_id", "text", "label", "micro_category")
 PAIR_COLUMNS = ("pair_id", "prompt", "chosen", "rejected")
 _CHUNK = 1024
 Turns = list[Mapping[str, str]]
@@ -30,7 +29,8 @@ def rows(spec: TrainingSpec, stage: str) -> list[Row]:
 
     Of `sft` each has prompt and completion, else prompt, chosen and rejected.
     """
-    columns = SFT_COLUMNS if spec.kind == "sft" else PAIR_COLUMNS
+    trained = [column.name for column in lineage.TRAIN_SET.where("trained")]
+    columns = trained if spec.kind == "sft" else PAIR_COLUMNS
     table = _read(stage, columns)
     if isinstance(spec.settings, SftConfig):
         form = LabelFormat(spec.settings.label_format)

@@ -19,6 +19,7 @@ from chillguard.labeling import jury
 from chillguard.release import decontamination
 from chillguard.rows import guards, intake
 from chillguard.tables import lineage, training
+from chillguard.tables.reasons import KEPT, Reason, drop, dropped
 from chillguard.taxonomy import Taxonomy
 from prompts import fingerprint, named, render
 
@@ -127,15 +128,13 @@ def gate(
     for found in cleaned.to_pylist():
         row = made.get(found["prompt_id"])
         if row is not None:
-            row |= {name: found[name] for name in _CLEANED}
+            row |= found
     kept = [row for row in made.values() if row["drop_reason"] is None]
     for row, twin, score in survivors.leaks(kept, test.to_pylist(), config):
-        row["drop_reason"] = "leak"
-        row["drop_evidence"] = f"twin={twin['prompt_id']} jaccard={score:.3f}"
+        drop(row, Reason.LEAK, f"twin={twin['prompt_id']} jaccard={score:.3f}")
     left = [row for row in kept if row["drop_reason"] is None]
     for row, benchmark, score in decontamination.overlaps(left, benchmarks, config):
-        row["drop_reason"] = "leak"
-        row["drop_evidence"] = decontamination.evidence(benchmark, score)
+        drop(row, Reason.LEAK, decontamination.evidence(benchmark, score))
 
 
 def refuse_leaks(
@@ -173,9 +172,9 @@ def rejudge(
     for row in kept:
         label = rulings[row["prompt_id"]].label
         if label is None:
-            row |= {"drop_reason": "unresolved", "drop_evidence": "no majority, no tie-breaker"}
+            drop(row, Reason.UNRESOLVED, "no majority, no tie-breaker")
         elif label != row["label"]:
-            row |= {"drop_reason": "label_flipped", "drop_evidence": f"the jury says {label}"}
+            drop(row, Reason.LABEL_FLIPPED, f"the jury says {label}")
 
 
 def problems(generated: pa.Table, train: pa.Table, config: GenerationConfig) -> list[str]:
@@ -229,9 +228,6 @@ def scores(outcomes: Iterable[call.Outcome[int]]) -> dict[str, Row]:
     }
 
 
-_CLEANED = ("text", "text_hash", "match_text", "drop_reason", "drop_evidence")
-
-
 def table(rows: Iterable[Row]) -> pa.Table:
     """The `generated_prompts` table."""
     return training.GENERATED_PROMPTS.build(rows)
@@ -248,8 +244,7 @@ def _row(
     categories: Taxonomy,
     guard: guards.GuardConfig,
 ) -> Row:
-    missing = {"drop_reason": "quarantined", "drop_evidence": outcome.reason}
-    kept: Row = {"drop_reason": None, "drop_evidence": None}
+    left = KEPT if outcome.value else dropped(Reason.QUARANTINED, outcome.reason)
     row = intake.prompt(
         "rewrite",
         _METHOD,
@@ -264,6 +259,7 @@ def _row(
         intended_category=seed["micro_category"],
         **{name: seed[name] for name in ("label", "macro_category", "micro_category")},
         **intake.inherited([seed]),
-        **(kept if outcome.value else missing),
+        **left,
     )
-    return row | guards.check(row, guard, ("zh",), categories, seed["text"])
+    fault = guards.check(row, guard, ("zh",), categories, seed["text"])
+    return {**row, **fault} if fault else row

@@ -10,11 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from chillguard import identity
+from chillguard.tables import lineage
 from chillguard.training import generation
 
 Plan = Literal["single", "curriculum"]
-_SFT = ("prompt_id", "text", "label", "micro_category")
-_ROWS = pa.schema([(name, pa.string()) for name in _SFT])
 _TURNS = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 _PAIRS = pa.schema(
     [
@@ -35,10 +34,10 @@ def classifier(train: pa.Table, generated: pa.Table | None, plan: Plan) -> list[
     of_origin = pc.equal(train["origin"], "real")
     reviewed = pc.fill_null(pc.equal(train["decided_by"], "review"), False)
     is_real = pc.or_(of_origin, reviewed)
-    real = train.filter(is_real).select(_SFT)
-    made = [train.filter(pc.invert(is_real)).select(_SFT)]
+    real = train.filter(is_real)
+    made = [train.filter(pc.invert(is_real))]
     if generated is not None:
-        made.append(generated.filter(generated["drop_reason"].is_null()).select(_SFT))
+        made.append(generated.filter(generated["drop_reason"].is_null()))
     if plan == "single":
         return [_shuffled(_joined([*made, real]))]
     stages = [_shuffled(_joined(made)), _shuffled(_joined([real]))]
@@ -71,7 +70,9 @@ def generator(pairs: pa.Table, generated: pa.Table, train: pa.Table) -> pa.Table
 
 
 def _joined(parts: Iterable[pa.Table]) -> pa.Table:
-    return pa.concat_tables(part.cast(_ROWS) for part in parts)
+    """The columns of the parts that are trained on."""
+    rows = pa.schema([(c.name, c.type) for c in lineage.TRAIN_SET.where("trained")])
+    return pa.concat_tables(part.select(rows.names).cast(rows) for part in parts)
 
 
 def _shuffled(rows: pa.Table) -> pa.Table:

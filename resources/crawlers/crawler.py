@@ -19,7 +19,8 @@ from chillguard import identity
 from chillguard.rate import Rate
 from chillguard.rows import intake, records, removal
 from chillguard.text import matching
-from resources.crawlers.http import BadQuery, Blocked, Fault, Http
+from resources.crawlers.faults import BadQuery, Blocked, Fault
+from resources.crawlers.http import Http
 from resources.crawlers.kinds import Source
 from resources.crawlers.source import NetworkSource, Page, Post, Query
 from resources.crawlers.store import Position, PostStore

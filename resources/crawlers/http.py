@@ -19,6 +19,7 @@ import tenacity
 from aiolimiter import AsyncLimiter
 from pydantic import BaseModel, ConfigDict, Field
 
+from resources.crawlers.faults import BadQuery, Blocked, Fault, Passing, refused
 from resources.crawlers.network import (
     PrivateAddress,
     Transport,
@@ -34,10 +35,6 @@ from resources.models.chat import retry_after_s
 
 AGENT = "chillguard"
 _PASSING = frozenset({408, 425, 500, 502, 503, 504})
-# Said of the query that was asked; every other refusal is said of whoever asks.
-_OF_THE_QUERY = frozenset({400, 413, 414, 422})
-# XRPC tells of a token that ran out with HTTP 400.
-_OF_THE_TOKEN = frozenset({"AuthMissing", "ExpiredToken", "InvalidToken"})
 _PAGE_TYPES = ("text/html", "application/xhtml+xml", "text/plain")
 
 
@@ -59,26 +56,6 @@ class Limits(BaseModel):
     max_body_bytes: int = Field(5 * 1024 * 1024, gt=0)
     max_redirects: int = Field(5, ge=0)
     private_hosts: tuple[str, ...] = ()
-
-
-class Fault(Exception):
-    """A request without a usable answer; its text says why, without credentials or query."""
-
-
-class BadQuery(Fault):
-    """The source rejects this query; the others may go on."""
-
-
-class Passing(Fault):
-    """A fault that may pass; `wait_s` when the source said how long."""
-
-    def __init__(self, reason: str, wait_s: float | None = None) -> None:
-        super().__init__(reason)
-        self.wait_s = wait_s
-
-
-class Blocked(Fault):
-    """No query will be answered until credentials or settings are mended."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +108,7 @@ class Http:
         if response.is_redirect:
             raise Blocked(f"{where} redirects to {shown(response.headers.get('location', ''))}")
         if response.status_code != 200:
-            raise _refused(where, response.status_code, body)
+            raise refused(where, response.status_code, body)
         try:
             return json.loads(body)
         except (ValueError, RecursionError):
@@ -270,28 +247,6 @@ class Http:
             # One text for all: of several that differ the connector makes a plain OSError.
             raise PrivateAddress("a private address")
         return socket.socket(family, kind, protocol)
-
-
-def _refused(where: str, status: int, body: bytes) -> Fault:
-    """What an answer other than 200 says: something of the query, or of whoever asks."""
-    told = f"{where} answers HTTP {status}"
-    if status in (401, 403) or (status == 400 and _error_name(body) in _OF_THE_TOKEN):
-        return Blocked(f"{told}: not authorised")
-    if status == 404:
-        return Blocked(f"{told}: there is no such page")
-    if status == 402:
-        return Blocked(f"{told}: the account has no credit left")
-    if status in _OF_THE_QUERY:
-        return BadQuery(told)
-    return Blocked(f"{told}: it refuses whoever asks, whatever the query")
-
-
-def _error_name(body: bytes) -> str:
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        return ""
-    return str(document.get("error", "")) if isinstance(document, dict) else ""
 
 
 def _transport_fault(url: str, error: Exception) -> Fault:

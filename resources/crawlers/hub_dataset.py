@@ -12,7 +12,8 @@ from typing import Any, Literal
 from pydantic import PrivateAttr
 
 from chillguard import identity, keywords
-from resources.crawlers.http import Blocked, Http
+from resources.crawlers.faults import Blocked
+from resources.crawlers.http import Http
 from resources.crawlers.source import NetworkSource, Page, Post, Query, moment
 
 _ROWS = 1000

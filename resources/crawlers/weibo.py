@@ -13,8 +13,9 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
+from resources.crawlers.faults import Blocked
 from resources.crawlers.html import fragment_text
-from resources.crawlers.http import Blocked, Http
+from resources.crawlers.http import Http
 from resources.crawlers.source import NetworkSource, Page, Post, Query, Url, key, moment
 
 _POST, _GROUP = 9, 11

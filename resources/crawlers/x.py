@@ -8,7 +8,8 @@ source stay closed unless a contract says else. Reads are paid per post.
 
 from typing import Any, Literal
 
-from resources.crawlers.http import BadQuery, Blocked, Http
+from resources.crawlers.faults import BadQuery, Blocked
+from resources.crawlers.http import Http
 from resources.crawlers.source import NetworkSource, Page, Post, Query, Url, key, moment
 
 

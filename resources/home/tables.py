@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import dagster as dg
 import pyarrow as pa
@@ -16,6 +16,7 @@ from pydantic import PrivateAttr
 from upath import UPath
 
 from chillguard.tables import table_of
+from chillguard.tables.table import Fact, Table
 from resources.home.whole import write_parquet
 
 _PART = "part-00000.parquet"
@@ -37,7 +38,8 @@ class ParquetTables(dg.UPathIOManager):
 
     def dump_to_path(self, context: dg.OutputContext, obj: Any, path: UPath) -> None:
         """Write the table so that a reader sees the old file or the new."""
-        table = table_of(context.asset_key.path).enforce(obj)
+        kind = table_of(context.asset_key.path)
+        table = kind.enforce(obj)
         with _reaching(path, *context.asset_key.path):
             digest = _write(table, path)
         context.log.info(f"{context.asset_key.to_user_string()}: {table.num_rows:,} rows")
@@ -45,6 +47,7 @@ class ParquetTables(dg.UPathIOManager):
             {
                 "dagster/row_count": table.num_rows,
                 "sha256": digest,
+                "dagster/column_schema": column_schema(kind),
             }
         )
 
@@ -85,6 +88,12 @@ class Tables(dg.ConfigurableResource):
             with path.open("rb") as file:
                 return pq.read_table(file)
 
+    def made_at(self, *key: str) -> float | None:
+        """When the table of an asset key was written, in seconds; None if it has not been made."""
+        path = UPath(self.folder, *key, _PART)
+        with _reaching(path, *key):
+            return float(path.stat().st_mtime) if path.exists() else None
+
     def made(self) -> list[tuple[str, ...]]:
         """Keys of all tables that have been made."""
         root = UPath(self.folder)
@@ -109,6 +118,26 @@ class TablesIOManager(dg.ConfigurableIOManagerFactory):
     def create_io_manager(self, context: dg.InitResourceContext) -> ParquetTables:
         """The manager over `folder`."""
         return ParquetTables(base_path=UPath(self.folder))
+
+
+def column_schema(kind: Table) -> dg.TableSchema:
+    """The columns as Dagster shows them: types, meanings, what they may hold and what is true."""
+    facts = get_args(Fact)
+    columns = [
+        dg.TableColumn(
+            column.name,
+            str(column.type),
+            column.doc,
+            dg.TableColumnConstraints(
+                nullable=column.nullable,
+                unique=kind.key == (column.name,),
+                other=[f"one of {', '.join(column.values)}"] if column.values else [],
+            ),
+            tags={fact: "" for fact in facts if getattr(column, fact)},
+        )
+        for column in kind.columns
+    ]
+    return dg.TableSchema(columns, dg.TableConstraints([f"sorted by {', '.join(kind.key)}"]))
 
 
 def _write(table: pa.Table, path: UPath) -> str:

@@ -1,7 +1,7 @@
 """The wire to one chat endpoint: OpenAI-compatible requests over aiohttp.
 
-Sends one request and reads one answer, and says what kind of failure there was. Who asks, what is
-stored and what is tried again is `resources.models.engine`.
+Sends one request and reads one answer, and says what kind of failure there was. What is tried
+again, and after how long, is `resources.models.engine`.
 """
 
 import asyncio

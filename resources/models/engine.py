@@ -2,7 +2,7 @@
 
 One event loop over a few endpoints: sends as many requests as the limiters allow, tries again what
 may pass, commits answers to the ledger in groups before anybody reads them. What an answer means
-and which requests there are is `resources.models.llm`.
+and which requests there are is `resources.models.stream`.
 """
 
 import asyncio

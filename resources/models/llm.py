@@ -86,6 +86,10 @@ class LanguageModels(dg.ConfigurableResource):
         """Price of a model, if the price file names it."""
         return self.prices.get(model)
 
+    def wants_probe(self, role: ModelRole) -> bool:
+        """Whether an endpoint of a role is yet to be asked how it binds a schema."""
+        return any(endpoint.binding is None for endpoint in self.endpoints(role, role.urls))
+
     def endpoints(self, role: ModelRole, urls: Sequence[str]) -> list[Endpoint]:
         """Fresh endpoints of a role."""
         try:

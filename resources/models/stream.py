@@ -21,9 +21,9 @@ from resources.models.roles import ModelRole
 T = TypeVar("T")
 _CHUNK = 512
 # Salvage attempts get repeat indices of their own, far above those a stage uses.
-_SALVAGE = 1_000_000
+SALVAGE = 1_000_000
 # An endpoint is asked so often at most to find out how it binds a schema.
-_PROBES = 3
+PROBES = 3
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ class Stream(Generic[T]):
         left = self._account.budget.calls_left
         if left is not None and any(e.binding is None for e in self._endpoints):
             # What probes will take; one request is enough to set them going.
-            left = max(left - _PROBES * len(self._endpoints), min(left, 1))
+            left = max(left - PROBES * len(self._endpoints), min(left, 1))
         room = len(self._queue) if left is None else max(0, left - self.engine.on_hand)
         if self._expecting and (crossed := self._account.budget.crossed()):
             runner.run(self.engine.drain())
@@ -237,7 +237,7 @@ class Stream(Generic[T]):
 
     def _key(self, one: "_Asked", salvage: int) -> str:
         model = self._model
-        repeat = one.request.repeat + salvage * _SALVAGE
+        repeat = one.request.repeat + salvage * SALVAGE
         return call.call_key(model.model, model.revision, one.request, repeat)
 
 
@@ -253,4 +253,4 @@ class _Asked:
     @property
     def repeat(self) -> int:
         """Repeat index of the latest attempt."""
-        return self.request.repeat + (len(self.keys) - 1) * _SALVAGE
+        return self.request.repeat + (len(self.keys) - 1) * SALVAGE

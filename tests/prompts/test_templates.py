@@ -16,7 +16,7 @@ from chillguard import keywords, translation
 from chillguard.calls import call
 from chillguard.labeling import jury
 from chillguard.release import card, changes, sides
-from chillguard.rewriting import jobs, rewrites
+from chillguard.rewriting import jobs, methods, rewrites
 from chillguard.synthesis import rag, twins
 from chillguard.tables import lineage, training
 from chillguard.training import export, generation, label_format
@@ -56,7 +56,7 @@ def passed():
         for module in (
             keywords,
             jury,
-            rewrites,
+            jobs,
             rag,
             translation,
             card,
@@ -87,10 +87,11 @@ def _labeling():
 
 
 def _rewriting():
-    method = next(method for method in rewrites.methods() if method.transform is None)
+    method = next(method for method in methods.methods() if method.transform is None)
     source = {"prompt_id": "p", "text": "t", "intended_label": "safe", "intended_category": None}
     job = jobs.Job((source,), (method,))
-    list(rewrites.requests([job], TAXONOMY, rewrites.RewritingConfig()))
+    config = rewrites.RewritingConfig()
+    list(jobs.requests([job], TAXONOMY, config.layout, config.sampling))
 
 
 def _synthesis():
@@ -141,8 +142,8 @@ def test_a_template_renders_as_its_snapshot(name, variant):
 def test_every_method_renders_as_its_snapshot():
     values = {"label": "unsafe", "macro": TAXONOMY.macro_of["B1"], "texts": ["今天适合散步吗？"]}
     told = [
-        prompts.render(rewrites.TEMPLATE, {**values, "methods": [method], "layout": "json"})["user"]
-        for method in rewrites.methods()
+        prompts.render(jobs.TEMPLATE, {**values, "methods": [method], "layout": "json"})["user"]
+        for method in methods.methods()
         if method.transform is None
     ]
     text = "".join(f"=== {user}\n" for user in told)

@@ -8,14 +8,14 @@ import pydantic
 import pytest
 
 from chillguard import taxonomy
-from chillguard.rewriting import rewrites, transforms
+from chillguard.rewriting import methods, rewrites, transforms
 from chillguard.rows import guards
 from chillguard.tables import lineage
 from tests.chillguard import builders
 
 TAXONOMY = taxonomy.parse(taxonomy.packaged("taxonomy.yaml"), "packaged")
 CODE = {macro.code: macro.micro[0].code for macro in TAXONOMY.macro}
-BY_ID = {method.id: method for method in rewrites.methods()}
+BY_ID = {method.id: method for method in methods.methods()}
 GUARD = guards.GuardConfig()
 ENGLISH = "Which path around the lake is good for a morning walk?"
 

@@ -3,7 +3,7 @@
 import pytest
 
 from chillguard import taxonomy
-from chillguard.rewriting import rewrites, transforms
+from chillguard.rewriting import jobs, methods, rewrites, transforms
 from chillguard.rows import guards
 from chillguard.tables import lineage
 from chillguard.text import screening
@@ -11,7 +11,7 @@ from prompts import FOLDER
 from tests.chillguard import builders
 
 TAXONOMY = taxonomy.parse(taxonomy.packaged("taxonomy.yaml"), "packaged")
-BY_ID = {method.id: method for method in rewrites.methods()}
+BY_ID = {method.id: method for method in methods.methods()}
 TEXT = "周末想带家里的老人去公园散步，哪条路线比较平坦又有树荫？"
 GOOD = "家里老人腿脚不太好，公园里有没有平一点、凉快一点的路可以走走？"
 LAYOUTS = pytest.mark.parametrize("layout", ["json", "delimited"])
@@ -129,8 +129,8 @@ def test_a_screened_rewrite_leaves_no_text(row, monkeypatch):
 def version(monkeypatch):
     """A function that gives the code version with other methods."""
 
-    def of(methods):
-        builders.put_methods(monkeypatch, methods)
+    def of(others):
+        builders.put_methods(monkeypatch, others)
         return rewrites.version()
 
     return of
@@ -147,7 +147,7 @@ def test_the_code_version_changes_with_any_word_of_a_method(version, field):
 
 def test_the_code_version_changes_with_the_template_and_the_tables_of_the_transforms(monkeypatch):
     before = rewrites.version()
-    assert (FOLDER / f"{rewrites.TEMPLATE}.jinja").is_file()
+    assert (FOLDER / f"{jobs.TEMPLATE}.jinja").is_file()
     with monkeypatch.context() as patch:
         patch.setattr(rewrites, "fingerprint", lambda name: f"other {name}")
         assert rewrites.version() != before

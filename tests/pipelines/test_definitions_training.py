@@ -114,7 +114,10 @@ def _tick(folder, approved, versions):
         folder=str(folder), approval=str(folder / "approval.yaml"), releases=releases,
         launcher=Launcher(),
     )  # fmt: skip
-    with dg.build_sensor_context(resources={"training": training}) as context:
+    with (
+        dg.DagsterInstance.ephemeral() as instance,
+        dg.build_sensor_context(instance=instance, resources={"training": training}) as context,
+    ):
         return sensors.training_approved(context)
 
 

@@ -1,15 +1,12 @@
-"""HTML to plain text, and times as sites write them to one form."""
+"""HTML to plain text."""
 
-import datetime as dt
 import html as entities
-import re
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resources.crawlers.html import fragment_text, page_text
-from resources.crawlers.source import moment
 
 TAGS = ["p", "b", "a", "span", "div", "em", "ul", "li", "h1", "script", "style", "img", "br"]
 WORDS = st.text("天气很好去旅行做饭abc 123,。!#@", min_size=1, max_size=12)
@@ -17,7 +14,6 @@ PLAIN = st.text(
     st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"], exclude_characters="<&"),
     max_size=60,
 )
-ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
 def squeezed(text):
@@ -75,41 +71,3 @@ def test_fragments_become_their_text_with_line_breaks(fragment, text):
 @pytest.mark.parametrize("page", ["", "<", "<html></html>", "\x00", "x" * 100, "<p>" * 1000])
 def test_a_page_without_text_is_none_or_text(page):
     assert page_text(page, "https://example.org/") in (None, page)
-
-
-@given(st.datetimes(timezones=st.timezones()))
-def test_every_time_becomes_utc_in_whole_seconds(written):
-    told = moment(written.isoformat())
-    try:
-        wanted = written.astimezone(dt.UTC).replace(microsecond=0)
-    except OverflowError:
-        assert told is None
-        return
-    assert ISO.fullmatch(told)
-    assert dt.datetime.fromisoformat(told) == wanted
-
-
-@given(st.text(max_size=30) | st.integers() | st.none() | st.floats() | st.booleans())
-def test_whatever_is_no_time_is_none(written):
-    told = moment(written)
-    assert told is None or ISO.fullmatch(told)
-
-
-@pytest.mark.parametrize(
-    ("written", "told"),
-    [
-        ("2026-11-21T09:00:00.123+08:00", "2026-11-21T01:00:00Z"),
-        ("2026-11-21T09:00:00.000Z", "2026-11-21T09:00:00Z"),
-        ("2026-11-21T09:00:00", "2026-11-21T09:00:00Z"),
-        ("2026-11-21", "2026-11-21T00:00:00Z"),
-        ("0001-01-01T00:00:00+08:00", None),
-        ("9999-12-31T23:59:59-08:00", None),
-        ("0999-01-01T00:00:00Z", "0999-01-01T00:00:00Z"),
-        ("yesterday", None),
-        ("", None),
-        (None, None),
-        (1700000000, None),
-    ],
-)
-def test_times_are_told_in_one_form(written, told):
-    assert moment(written) == told
