@@ -4,6 +4,7 @@
 #   make trace   where a prompt comes from and what became of it (PROMPT=<id>, TEXT=1 unmasked)
 #   make test    make check, then all tests
 #   make check   format, lint, types, import contracts, dead code, code location loads, docs build
+#   make check-profile   whether the active profile can be run: one sentence per fault
 #   make ui      Dagster in the browser on 127.0.0.1:3000 (PORT=… for another)
 #   make engine  the real-engine environment: vLLM on CPU, in a cache folder outside the project
 #   make docs    build the documentation site into build/docs
@@ -16,7 +17,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := run
-.PHONY: run plan trace migrate-ledger test check ui docs engine bench drill lock clean home
+.PHONY: run plan trace migrate-ledger test check check-profile ui docs engine bench drill lock clean home
 
 PYTHON ?= $(or $(shell command -v python3.11),python3)
 PORT ?= 3000
@@ -32,8 +33,8 @@ MKDOCS = PYTHONWARNINGS=ignore NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 QUIET := {"loggers":{"console":{"config":{"log_level":"INFO"}}}}
 
 run: .venv/core home
-	PYTHONWARNINGS=ignore $(BIN)/dagster asset materialize -m pipelines.definitions --select 'not (key:refresh_plan or group:training)' --config-json '$(QUIET)'
-	$(BIN)/python -m pipelines.summary
+	status=0; PYTHONWARNINGS=ignore $(BIN)/dagster asset materialize -m pipelines.definitions --select 'not (key:refresh_plan or group:training)' --config-json '$(QUIET)' || status=$$?; \
+	PYTHONWARNINGS=ignore $(BIN)/python -m pipelines.summary $$status
 
 plan: .venv/core home
 	PYTHONWARNINGS=ignore $(BIN)/dagster asset materialize -m pipelines.definitions --select refresh_plan --config-json '$(QUIET)'
@@ -67,9 +68,14 @@ check: .venv/dev home
 
 docs: .venv/dev
 	$(MKDOCS)
-	@echo "The documentation is in $(CURDIR)/build/docs/index.html"
+	@echo "The documentation is in $(CURDIR)/build/docs/index.html; its search works where it is served:"
+	@echo "$(BIN)/python -m http.server -b 127.0.0.1 -d build/docs 8000"
+
+check-profile: .venv/core home
+	PYTHONWARNINGS=ignore $(BIN)/python -m pipelines.check_profile
 
 ui: .venv/core home
+	PYTHONWARNINGS=ignore $(BIN)/python -m pipelines.check_profile --graph
 	PYTHONWARNINGS=ignore $(BIN)/dagster dev -h 127.0.0.1 -p $(PORT) -w workspace.yaml
 
 lock: .venv/bin/uv

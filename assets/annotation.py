@@ -33,7 +33,7 @@ def real_prompts(
     """One row per production prompt; personal data is replaced at read."""
     rejects: list[records.Reject] = []
     codes = taxonomy.from_rows(categories).codes
-    rows = annotation.real_rows(real_prompt_files.records(codes, rejects))
+    rows = annotation.real_rows(real_prompt_files.records(codes, rejects, context.log.info))
     yield from results(context, {_REAL: rows, _REJECTS: records.rejected_rows(rejects)})
 
 

@@ -52,6 +52,17 @@ def schema_check(key: dg.AssetKey) -> dg.AssetChecksDefinition:
     return schema_holds
 
 
+def votes_check(key: dg.AssetKey) -> dg.AssetChecksDefinition:
+    """The check of one juror's votes: a juror that never votes is no juror."""
+
+    @dg.asset_check(asset=key, name="juror_votes", blocking=True)
+    def juror_votes(table: pa.Table, settings: dg.ResourceParam[Settings]) -> dg.AssetCheckResult:
+        """The juror does not abstain on nearly all prompts."""
+        return _blocking(integrity.abstaining(table, settings.bounds))
+
+    return juror_votes
+
+
 def funnel_check(lineage: Sequence[dg.AssetKey]) -> dg.AssetChecksDefinition:
     """The check that rows in = kept + dropped, from sources to release."""
     names = {"__".join(key.path): key for key in lineage}

@@ -8,6 +8,7 @@ from assets.pools import MODELS
 from chillguard import keywords, taxonomy
 from chillguard.settings import Settings
 from prompts import fingerprint
+from resources.home.releases import Releases
 from resources.home.state import State
 from resources.inputs.files import YamlFile
 from resources.models.llm import LanguageModels
@@ -43,8 +44,10 @@ def expanded_keywords(
     settings: dg.ResourceParam[Settings],
     llm: LanguageModels,
     state: State,
+    releases: Releases,
 ) -> dg.MaterializeResult[pa.Table]:
     """One row per keyword: the pool, seeds and expansions, that only ever grows."""
+    state.require_keywords(len(releases.versions()))
     ask = llm.asker(context)
     known = taxonomy.from_rows(categories)
     pool = keywords.expand(state.keywords(), seed_keywords, known, settings.keywords, ask)

@@ -147,6 +147,11 @@ def spent(usage: Usage | None) -> dict[str, Any]:
         "completion_tokens": usage.completion_tokens,
         "cost": "unpriced" if usage.paid and usage.unpriced == usage.paid else usage.cost,
     }
+    seldom = {
+        "calls_with_estimated_tokens": usage.tokens_estimated,
+        "thinking_characters": usage.thinking,
+    }
+    found |= {name: count for name, count in seldom.items() if count}
     tables = {
         "quarantined_by_reason": usage.reasons,
         "refusals_by_model": +usage.refusals,
@@ -187,16 +192,15 @@ def plan_metadata(stages: Sequence[StagePlan]) -> dict[str, Any]:
     A span is what is sure and what may come at most.
     """
     head = (
-        *("asset", "role", "model", "new calls", "at most", "in ledger", "prompt tokens"),
-        *("completion tokens", "cost", "hours", "not foreseen"),
+        *("asset", "role", "model", "at least", "at most", "in ledger"),
+        *("prompt tokens", "completion tokens", "cost", "cost at most", "hours", "hours at most"),
+        "not foreseen",
     )
     lines = [
         (
-            *(s.asset, s.role, s.model, *s.calls, s.known, _span(s.prompt_tokens)),
-            _span(s.completion_tokens),
-            _span(s.cost, ".2f") if s.cost else "unpriced",
-            _span(s.hours, ".2f") if s.hours else "not measured",
-            s.unsure,
+            *(s.asset, s.role, s.model, *s.calls, s.known),
+            *(_span(s.prompt_tokens), _span(s.completion_tokens)),
+            *(*(s.cost or (None, None)), *(s.hours or (None, None)), s.unsure or None),
         )
         for s in stages
     ]
@@ -214,7 +218,21 @@ def plan_metadata(stages: Sequence[StagePlan]) -> dict[str, Any]:
     }
 
 
-def _span(pair: tuple[float, float], form: str = "") -> str:
+def plan_text(stages: Sequence[StagePlan]) -> str:
+    """The refresh plan as lines of a log: what each role is asked, and what is not foreseen."""
+    lines = [
+        f"{s.asset}: {s.role}: {_span(s.calls)} new calls, {s.known:,} in the ledger, "
+        f"{'cost ' + str(_span(s.cost, '.2f')) if s.cost else 'unpriced'}"
+        + (f" (not foreseen: {s.unsure})" if s.unsure else "")
+        for s in stages
+    ]
+    total = _span((sum(s.calls[0] for s in stages), sum(s.calls[1] for s in stages)))
+    return "\n".join([*lines, f"in all: {total} new calls"])
+
+
+def _span(pair: tuple[float, float] | None, form: str = "") -> str | None:
+    if pair is None:
+        return None
     low, high = (f"{number:,{form}}" for number in pair)
     return low if low == high else f"{low} – {high}"
 

@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from assets import cleaning
-from assets.metadata import plan_metadata
+from assets.metadata import plan_metadata, plan_text
 from assets.pools import VECTOR_STORE
 from chillguard import annotation, keywords, taxonomy
 from chillguard.labeling import anchors, review
@@ -33,6 +33,7 @@ _VERSION = dg.DataVersion("plan")
 def _earlier(
     state: State, releases: Releases, tables: Tables, corpus: Corpus, settings: Settings
 ) -> dict[str, Any]:
+    state.require_keywords(len(releases.versions()))
     names = {"index": "post_index", "clean": "clean_prompts", "reviewed": "review_decisions"}
     last = {name: tables.read(key) for name, key in names.items()}
     released = frozenset(releases.released_ids())
@@ -85,8 +86,8 @@ def refresh_plan(jurors: list[str]) -> dg.AssetsDefinition:
             nearest=functools.partial(retrieval.nearest, tell=context.log.info),
             translate=translator.local(context.log.info),
         )
-        metadata = plan_metadata(Planner(llm).plan(inputs, settings))
-        context.log.info(f"refresh plan\n{metadata['plan'].value}")
-        return dg.MaterializeResult(metadata=metadata, data_version=_VERSION)
+        stages = Planner(llm).plan(inputs, settings)
+        context.log.info(f"refresh plan\n{plan_text(stages)}")
+        return dg.MaterializeResult(metadata=plan_metadata(stages), data_version=_VERSION)
 
     return refresh_plan

@@ -47,7 +47,7 @@ def benchmark_prompts(
 ) -> Iterator[dg.MaterializeResult[pa.Table]]:
     """One row per prompt of an evaluation set, which Train must not hold."""
     rejects: list[records.Reject] = []
-    rows = decontamination.benchmark_rows(benchmark_files.records((), rejects))
+    rows = decontamination.benchmark_rows(benchmark_files.records((), rejects, context.log.info))
     yield from results(context, {_BENCHMARKS: rows, _REJECTS: records.rejected_rows(rejects)})
 
 

@@ -34,7 +34,7 @@ def public_prompts(
 ) -> Iterator[dg.MaterializeResult[pa.Table]]:
     """One row per external sample, its own label kept as `source_label`."""
     rejects: list[records.Reject] = []
-    rows = annotation.public_rows(public_files.records((), rejects))
+    rows = annotation.public_rows(public_files.records((), rejects, context.log.info))
     yield from results(context, {_PUBLIC: rows, _REJECTS: records.rejected_rows(rejects)})
 
 

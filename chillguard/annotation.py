@@ -128,6 +128,7 @@ def _born(origin: str, record: Mapping[str, Any], times: dict[str, int]) -> Row:
         record["text"],
         repeat=repeat,
         lang=record.get("lang"),
+        response=intake.admit(record["response"]).text if record.get("response") else None,
         source_label=label,
         intended_label=label if own else None,
         intended_category=record.get("category") if own and label == "unsafe" else None,

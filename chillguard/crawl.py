@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from chillguard import identity, keywords
 from chillguard.rows import intake, removal
@@ -23,8 +23,8 @@ class CrawlConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    min_chars: int = 8
-    max_chars: int = 2000
+    min_chars: int = Field(8, ge=0)
+    max_chars: int = Field(2000, ge=1)
     languages: tuple[str, ...] = ("zh", "en")
 
 
@@ -70,7 +70,7 @@ def _content(record: Mapping[str, Any], admitted: intake.Admitted, finder: keywo
     row: Row = {name: record.get(name) for name in ("url", "posted_at", "lang", "keyword_id")}
     row["text"] = admitted.text
     if admitted.text is not None:
-        row["lang"] = row["lang"] or language.detect(admitted.text)
+        row["lang"] = language.declared(row["lang"]) or language.detect(admitted.text)
         row["keyword_id"] = row["keyword_id"] or finder.first(admitted.text)
     return row
 

@@ -5,7 +5,7 @@ here is the manifest of what the index must hold.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import pyarrow as pa
@@ -59,6 +59,16 @@ def _indexed(rows: list[Row], model: str, dimension: int) -> Row:
     }
     # Another payload is another point, so that no point can hold outdated terms.
     return post | {"point_id": identity.digest("point", post["post_id"], payload(post))}
+
+
+def without(index: pa.Table, left_out: Collection[str]) -> pa.Table:
+    """The manifest with points that could not be embedded marked as not retrievable."""
+    if not left_out:
+        return index
+    at_fault = pc.is_in(index["point_id"], pa.array(left_out, pa.string()))
+    kept = pc.and_(index["retrievable"], pc.invert(at_fault))
+    place = index.schema.get_field_index("retrievable")
+    return index.set_column(place, index.schema.field(place), kept)
 
 
 def points(index: pa.Table) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import ahocorasick
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from chillguard import identity
 from chillguard.calls import call, roles
@@ -56,10 +56,10 @@ class KeywordsConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    target: int = 80
+    target: int = Field(80, ge=1)
     targets: Mapping[str, int] = {}
-    per_request: int = 60
-    rounds: int = 6
+    per_request: int = Field(60, ge=1)
+    rounds: int = Field(6, ge=0)
     sampling: call.Sampling = call.Sampling(temperature=0.7, max_tokens=2048)
 
     def wanted(self, code: str) -> int:

@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import Any
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from chillguard import annotation, identity
 from chillguard.calls import call, roles
@@ -37,8 +37,8 @@ class TranslationConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    retained_safe: int | None = 3100
-    retained_unsafe: int | None = 597
+    retained_safe: int | None = Field(3100, ge=0)
+    retained_unsafe: int | None = Field(597, ge=0)
     sampling: call.Sampling = call.Sampling(max_tokens=2048)
 
 

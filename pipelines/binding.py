@@ -8,6 +8,7 @@ from typing import Any
 
 import dagster as dg
 
+from assets.crawl import key_part
 from chillguard.release.card import Provenance
 from chillguard.rows.records import SourceConfig
 from pipelines import parts
@@ -71,7 +72,7 @@ def resources(profile: Profile, home: Path, jurors: list[str]) -> dict[str, Any]
         "takedown": Takedown(ledger=ledger, crawl_store=crawl_store, **kept),
         "translator": _translator(profile.translator),
         **_training(profile.training, home, releases),
-        "llm": _models(profile, roles, ledger),
+        "llm": _models(profile, roles, ledger, home),
         "notifier": Notifier(webhook=_webhook(profile)),
         "provenance": Provenance(
             profile=profile.name,
@@ -121,7 +122,10 @@ def _inputs(profile: Profile, store: PostStore) -> dict[str, Any]:
             path=str(profile.audit_decisions) if profile.audit_decisions else None
         ),
         "benchmark_files": SourceFiles(sources=_json(profile.benchmarks)),
-        **{f"crawler_{source.name}": _crawler(source, store) for source in profile.crawled},
+        **{
+            f"crawler_{key_part(source.name)}": _crawler(source, store)
+            for source in profile.crawled
+        },
     }
 
 
@@ -133,10 +137,13 @@ def _corpus(profile: Profile) -> Corpus:
     )
 
 
-def _models(profile: Profile, roles: dict[str, parts.Role], ledger: Ledger) -> LanguageModels:
+def _models(
+    profile: Profile, roles: dict[str, parts.Role], ledger: Ledger, home: Path
+) -> LanguageModels:
     return LanguageModels(
         roles=[_role(name, role) for name, role in roles.items()],
         ledger=ledger,
+        home=str(home),
         prices={model: Price(**price) for model, price in profile.price_list().items()},
         budgets={key: Cap(**cap.model_dump()) for key, cap in profile.budgets.items()},
         servers=[

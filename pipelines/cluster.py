@@ -14,6 +14,7 @@ import dagster as dg
 
 from chillguard.calls import roles as model_roles
 from pipelines import parts
+from pipelines.documents import meant
 from pipelines.parts import Machine
 from pipelines.profile import Profile, ProfileError, environment
 
@@ -50,10 +51,12 @@ def machines(
     profile: Profile, jurors: Sequence[str], keys: Iterable[dg.AssetKey]
 ) -> dict[str, Machine]:
     """What assets need beside a CPU, by key; raises `ProfileError` for a key that there is not."""
-    strange = sorted(profile.machines.keys() - {key.to_user_string() for key in keys})
+    assets = {key.to_user_string() for key in keys}
+    strange = sorted(profile.machines.keys() - assets)
     if strange:
         raise ProfileError(
             f"profile {profile.name}: machines: there is no asset {strange[0]!r} in this profile"
+            f"{meant(strange[0], assets)}"
         )
     return {**_models(profile, jurors), **_trained(profile.training), **profile.machines}
 

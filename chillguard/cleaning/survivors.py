@@ -34,9 +34,9 @@ class CleaningConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    min_chars: int = 5
-    max_chars: int = 1000
-    min_distinct_chars: int = 3
+    min_chars: int = Field(5, ge=0)
+    max_chars: int = Field(1000, ge=1)
+    min_distinct_chars: int = Field(3, ge=0)
     duplicate_threshold: float = Field(0.7, gt=0.0, lt=1.0)
     leak_threshold: float = Field(0.7, gt=0.0, lt=1.0)
     earlier_releases: bool = True
@@ -185,6 +185,9 @@ def _fault(row: Row, config: CleaningConfig) -> tuple[str | None, str | None]:
         return Reason.TOO_SHORT, f"{size} characters"
     if size > config.max_chars:
         return Reason.TOO_LONG, f"{size} characters"
+    if kinds := personal_data.overlooked(row["text"]):
+        evidence = f"{' and '.join(kinds)} in a spelling that is not replaced"
+        return Reason.PERSONAL_DATA, evidence
     if fault := _meaningless(row["text"], config.min_distinct_chars):
         return Reason.MEANINGLESS, fault
     return None, None

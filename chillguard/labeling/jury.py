@@ -5,6 +5,7 @@ A refusal or an unreadable vote is an abstention, never a label. What stays open
 """
 
 import functools
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -95,6 +96,11 @@ def vote_requests(
     return _requests(VOTE, prompts, taxonomy, config.sampling, lineage.LABELS)
 
 
+_EDGES = " \n\t\r.。!！\"'`"
+# Guard models name the categories that are violated on a line of their own: S1, or S1,S10.
+_CODES = re.compile(r"[A-Z]{1,2}\d{1,2}[a-z]?(?:\s*,\s*[A-Z]{1,2}\d{1,2}[a-z]?)*")
+
+
 @dataclass(frozen=True)
 class Verdict:
     """`safe` or `unsafe`, and the probability of unsafe where the engine gave log-probabilities."""
@@ -105,7 +111,10 @@ class Verdict:
 
 def parse_vote(answer: call.Answer) -> Verdict:
     """The verdict of an answer; anything but one of the two words is unreadable."""
-    label = answer.text.strip(" \n\t.。!！\"'`").lower()
+    label, _, codes = answer.text.strip(_EDGES).partition("\n")
+    label = label.strip(_EDGES).lower()
+    if codes and not _CODES.fullmatch(codes.strip()):
+        raise call.Unreadable("more than a verdict")
     if label not in lineage.LABELS:
         raise call.Unreadable("neither safe nor unsafe")
     shares = probabilities.of_labels(answer.logprobs, lineage.LABELS)

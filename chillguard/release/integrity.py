@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from chillguard.cleaning import survivors
 from chillguard.release import decontamination, roots
@@ -17,21 +17,25 @@ from chillguard.tables.reasons import Reason
 from chillguard.text import matching, personal_data
 
 Row = dict[str, Any]
+# Of fewer prompts a share says little.
+_ENOUGH_VOTES = 50
 
 
 class Bounds(BaseModel):
     """Bounds of the coverage, balance and agreement checks; None = not checked.
 
     Coverage counts unsafe rows per micro category over both sides; `max_leak_share` only warns.
+    `max_abstentions` is the share of prompts without a vote of a juror.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    min_per_category: int | None = 100
-    min_safe_share: float | None = 0.2
-    max_safe_share: float | None = 0.8
-    min_agreement: float | None = 0.7
-    max_leak_share: float = 0.02
+    min_per_category: int | None = Field(100, ge=0)
+    min_safe_share: float | None = Field(0.2, ge=0, le=1)
+    max_safe_share: float | None = Field(0.8, ge=0, le=1)
+    min_agreement: float | None = Field(0.7, ge=0, le=1)
+    max_leak_share: float = Field(0.02, ge=0, le=1)
+    max_abstentions: float | None = Field(0.9, ge=0, le=1)
 
 
 def leaks(
@@ -106,14 +110,24 @@ _SAME: dict[str, Callable[[Row], str]] = {
 
 
 def personal(tables: Iterable[pa.Table]) -> list[str]:
-    """Rows in which a second pass still finds personal data, in whatever column holds text."""
+    """Rows in which a second pass, or a look with other eyes, still finds personal data.
+
+    In whatever column holds text.
+    """
     texts = [column.name for column in lineage.TRAIN_SET.where("holds_text")]
     return [
-        f"row {row['prompt_id']}"
+        f"row {row['prompt_id']} still holds {' and '.join(kinds)}"
         for table in tables
         for row in _rows(table)
-        if any(personal_data.replace(row[name]) != row[name] for name in texts if row[name])
+        if (kinds := [kind for name in texts for kind in _personal_kinds(row[name] or "")])
     ]
+
+
+def _personal_kinds(text: str) -> list[str]:
+    """Kinds of personal data in a text that should have none, sorted."""
+    clean = personal_data.replace(text)
+    seen = {mark for mark in personal_data.PLACEHOLDERS if clean.count(mark) > text.count(mark)}
+    return sorted({*seen, *personal_data.overlooked(text)})
 
 
 def moved(
@@ -140,6 +154,20 @@ def barred(tables: Iterable[pa.Table]) -> list[str]:
     """Rows whose terms bar training."""
     rows = (row for table in tables for row in _rows(table))
     return [f"row {row['prompt_id']}" for row in rows if not row["may_train"]]
+
+
+def abstaining(votes: pa.Table, bounds: Bounds) -> list[str]:
+    """What is wrong with a juror that nearly always abstains: its labels would be another's."""
+    reasons = Counter(row["reason"] for row in votes.to_pylist() if row["verdict"] == "abstain")
+    count, most = reasons.total(), bounds.max_abstentions
+    if most is None or votes.num_rows < _ENOUGH_VOTES or count <= most * votes.num_rows:
+        return []
+    [(reason, _)] = reasons.most_common(1)
+    juror = votes.column("juror")[0].as_py()
+    return [
+        f"{juror} abstains on {count:,} of {votes.num_rows:,} prompts, mostly for {reason!r}; mend "
+        "its role, or take it off the jury"
+    ]
 
 
 def uncovered(tables: Iterable[pa.Table], codes: Sequence[str], bounds: Bounds) -> list[str]:

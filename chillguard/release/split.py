@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from chillguard import identity
 
@@ -23,9 +23,9 @@ class SplitConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    test_share: float = 0.3
-    max_per_category: int | None = None
-    safe_ratio: float | None = None
+    test_share: float = Field(0.3, ge=0, le=1)
+    max_per_category: int | None = Field(None, ge=1)
+    safe_ratio: float | None = Field(None, ge=0)
 
 
 def stratum(row: Mapping[str, Any]) -> str:

@@ -36,7 +36,7 @@ class RewritingConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    rewrites_per_prompt: int = 3
+    rewrites_per_prompt: int = Field(3, ge=0)
     call_per: jobs.CallPer = "method"
     texts_per_call: int = Field(default=3, ge=1)
     layout: numbered.Layout = "json"

@@ -33,10 +33,10 @@ class GuardConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    min_chars: int = 4
-    max_chars: int = 1000
+    min_chars: int = Field(4, ge=0)
+    max_chars: int = Field(1000, ge=1)
     max_copied: float = Field(0.9, gt=0.0, le=1.0)
-    shingle: int = 3
+    shingle: int = Field(3, ge=1)
 
 
 def check(

@@ -12,6 +12,10 @@ from chillguard import identity
 from chillguard.tables.reasons import Reason
 from chillguard.text import language, matching, personal_data, screening
 
+# Patterns and screens run over every character, and a table holds it: 64 Ki characters are more
+# than any stage keeps (posts 2,000, prompts 1,000).
+MAX_CHARS = 65_536
+
 
 @dataclass(frozen=True)
 class Admitted:
@@ -24,7 +28,10 @@ class Admitted:
 
 
 def admit(text: str) -> Admitted:
-    """Replace personal data and screen; a screened text leaves only its hash."""
+    """Replace personal data and screen; a text too long or screened leaves only its hash."""
+    if len(text) > MAX_CHARS:
+        evidence = f"{len(text)} characters, at most {MAX_CHARS} are read"
+        return Admitted(None, identity.text_hash(text), Reason.TOO_LONG, evidence)
     clean = personal_data.replace(text.strip())
     rule = screening.screen(clean)
     if rule:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from chillguard import identity, keywords
 from chillguard.calls import call, numbered, roles
@@ -40,17 +40,17 @@ class SynthesisConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    queries_per_category: int = 384
-    keywords_per_query: int = 3
-    top_k: int = 100
+    queries_per_category: int = Field(384, ge=0)
+    keywords_per_query: int = Field(3, ge=1)
+    top_k: int = Field(100, ge=1)
     posts: PostFilter = PostFilter()
-    prompts_per_query: int = 5
-    twin_queries: int = 16
+    prompts_per_query: int = Field(5, ge=1)
+    twin_queries: int = Field(16, ge=0)
     layout: numbered.Layout = "json"
-    steer_below: int | None = None
-    steer_agreement: float | None = None
-    steer_step: int = 32
-    steer_most: int = 384
+    steer_below: int | None = Field(None, ge=0)
+    steer_agreement: float | None = Field(None, ge=0, le=1)
+    steer_step: int = Field(32, ge=1)
+    steer_most: int = Field(384, ge=0)
     sampling: call.Sampling = call.Sampling(temperature=0.7, max_tokens=2048)
 
 

@@ -181,7 +181,9 @@ POST_INDEX = Table(
         Column("lang", _TEXT, "detected language", nullable=True),
         Column("embedding_model", _TEXT, "model and revision of the vector"),
         Column("dimension", _WHOLE, "length of the vector"),
-        Column("retrievable", _FLAG, "in the index; false where terms bar training"),
+        Column(
+            "retrievable", _FLAG, "in the index; false where terms bar training or no vector came"
+        ),
         *TERMS,
     ),
 )

@@ -48,7 +48,7 @@ class Reason(StrEnum):
     )
     TOO_LONG = (
         "too_long",
-        "crawl synthesis rewriting cleaning training",
+        "crawl synthesis rewriting annotation public benchmarks cleaning training",
         "The text has more characters than the stage allows.",
     )
     LANGUAGE = (
@@ -120,6 +120,11 @@ class Reason(StrEnum):
         "placeholder_lost",
         "translation",
         "The translation lost or added a placeholder of personal data.",
+    )
+    PERSONAL_DATA = (
+        "personal_data",
+        "cleaning",
+        "The text holds personal data in a spelling that cannot be replaced.",
     )
     MEANINGLESS = (
         "meaningless",

@@ -33,9 +33,14 @@ def match_text(text: str) -> str:
     """
     folded = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)).lower()
     bare = _NOT_WORD.sub("", folded)
-    simple = str(_to_simplified().convert(bare))
+    simple = simplified(bare)
     # A rare character takes two steps.
-    return simple if simple == bare else str(_to_simplified().convert(simple))
+    return simple if simple == bare else simplified(simple)
+
+
+def simplified(text: str) -> str:
+    """The text in simplified script."""
+    return str(_to_simplified().convert(text))
 
 
 def family_id(text: str) -> str:

@@ -16,14 +16,18 @@ import dagster as dg
 from markdown.extensions.toc import slugify
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from chillguard.settings import Settings, TrainingConfig
 from chillguard.tables import ALL, training
+from chillguard.tables.reasons import Reason, reasons
+from chillguard.tables.table import Column
 from pipelines import definitions, profile
 
+DROP_REASONS = "reference/drop-reasons.md"
 ROOT = Path(__file__).parents[2]
 
 
@@ -32,6 +36,24 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for name, page in PAGES.items():
         files.append(File.generated(config, f"reference/{name}", content=page()))
     return files
+
+
+def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
+    """Put the vocabulary of drop reasons into its page, before what is written by hand."""
+    return markdown if page.file.src_uri != DROP_REASONS else _REASONS.sub(drop_reasons, markdown)
+
+
+def drop_reasons(_: re.Match[str]) -> str:
+    """Every drop reason with its sentence, and the reasons of each stage."""
+    by_stage: dict[str, list[str]] = {}
+    for reason, stage, _sentence in reasons():
+        by_stage.setdefault(stage, []).append(reason)
+    stages = [(f"`{stage}`", _code(names)) for stage, names in by_stage.items()]
+    told = [(f"`{reason.value}`", reason.sentence, _code(reason.stages)) for reason in Reason]
+    return (
+        f"## By reason\n\n{_markdown_table(('reason', 'means', 'given by'), told)}\n\n"
+        f"## By stage\n\n{_markdown_table(('stage', 'reasons'), stages)}"
+    )
 
 
 def profile_keys() -> str:
@@ -57,24 +79,27 @@ def settings_keys() -> str:
 
 
 def table_columns() -> str:
-    """Every table and its columns."""
+    """Every table and its columns, and what is true of each."""
+    heads = ("column", "type", "null, values", "meaning", "facts")
     sections = []
     for name, table in ALL.items():
         rows = [
-            (f"`{c['name']}`", f"`{c['type']}`", _allowed(c), c["description"])
-            for c in table.described()
+            (f"`{c.name}`", f"`{c.type}`", _allowed(c), c.doc, _code(_facts(c)))
+            for c in table.columns
         ]
         place = f"iteration_<n>/{name}" if name in training.TABLES else name
         sections.append(
             f"## {name}\n\nOne row per {table.row}. Key: {_code(table.key)}. Asset: `{place}`.\n\n"
-            + _markdown_table(("column", "type", "null, values", "meaning"), rows)
+            + _markdown_table(heads, rows)
         )
+    said = re.findall(r"^(\w+): (.+?)(?=^\w+:|\Z)", _doc(Column), re.M | re.S)
+    facts = [(f"`{fact}`", meaning) for fact, meaning in said if fact in _SHOWN_FACTS]
     return _page(
         "Tables and columns",
         "Every table of the lineage, as `CHILLGUARD_HOME/tables/<asset>/part-00000.parquet` holds "
         "it. A table that breaks its schema is not written. The same fact has the same column name "
         "in every table. Rows are sorted by key, and no column holds a clock time or a latency.",
-        sections,
+        ["What is true of a column:\n\n" + _markdown_table(("fact", "means"), facts), *sections],
     )
 
 
@@ -165,6 +190,12 @@ PAGES: dict[str, Callable[[], str]] = {
 }
 
 
+_REASONS = re.compile(r"<!-- reasons: .*? -->")
+_SHOWN_FACTS = ("holds_text", "published", "trained", "personal")
+_FRAMEWORK = (BaseModel, dg.Config)
+_BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
+
+
 @cache
 def _definitions() -> dg.Definitions:
     return definitions.build(profile.load("paper"), ROOT / "data")
@@ -191,19 +222,32 @@ def _first_sentence(text: str) -> str:
     return text.strip().split("\n\n")[0]
 
 
-def _allowed(column: dict[str, Any]) -> str:
-    values = [_code(column["values"])] if column["values"] else []
-    return ", ".join([*(["null"] if column["nullable"] else []), *values])
+def _allowed(column: Column) -> str:
+    values = [_code(column.values)] if column.values else []
+    return ", ".join([*(["null"] if column.nullable else []), *values])
+
+
+def _facts(column: Column) -> list[str]:
+    return [fact for fact in _SHOWN_FACTS if getattr(column, fact)]
 
 
 def _title(model: type[BaseModel]) -> str:
+    """Its name, and its kind where its name does not tell what stands under `kind`."""
     kind = model.model_fields.get("kind")
-    default = kind.default if kind else None
-    return f"{model.__name__}, kind {default}" if isinstance(default, str) else model.__name__
+    kinds = get_args(kind.annotation) if kind else ()
+    return f"{model.__name__}, kind {kinds[0]}" if len(kinds) == 1 else model.__name__
 
 
-def _doc(model: type[BaseModel]) -> str:
-    return inspect.cleandoc(model.__doc__ or "")
+def _doc(model: type) -> str:
+    """What its class says, and those that it has keys from."""
+    if not issubclass(model, BaseModel):
+        return inspect.cleandoc(model.__doc__ or "")
+    bases = [
+        base
+        for base in model.__mro__
+        if issubclass(base, BaseModel) and base.__annotations__ and base not in _FRAMEWORK
+    ]
+    return "\n\n".join(inspect.cleandoc(base.__doc__ or "") for base in bases)
 
 
 def _models_under(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
@@ -237,7 +281,7 @@ def _models_of(annotation: Any) -> Iterator[type[BaseModel]]:
 
 def _section(model: type[BaseModel]) -> str:
     rows = [
-        (f"`{name}`", _shown_type(field.annotation), _shown_default(field))
+        (f"`{name}`", _takes(field), _shown_default(field))
         for name, field in model.model_fields.items()
         if field.annotation is not Settings
     ]
@@ -273,7 +317,17 @@ def _settings_rows(config: BaseModel, path: str) -> Iterator[tuple[str, ...]]:
 
 def _setting(model: type[BaseModel], name: str, value: Any, path: str) -> tuple[str, ...]:
     field = model.model_fields[name]
-    return (f"`{path}{name}`", _shown_type(field.annotation), f"`{_plain(value)}`")
+    return (f"`{path}{name}`", _takes(field), f"`{_plain(value)}`")
+
+
+def _takes(field: FieldInfo) -> str:
+    bounds = [
+        f"{words} {getattr(bound, name)}"
+        for bound in field.metadata
+        for name, words in _BOUNDS.items()
+        if hasattr(bound, name)
+    ]
+    return ", ".join([_shown_type(field.annotation), *bounds])
 
 
 def _shown_type(annotation: Any) -> str:
@@ -287,7 +341,8 @@ def _shown_type(annotation: Any) -> str:
         return _code(str(part) for part in parts)
     if origin in (list, tuple, set, frozenset):
         inside = [part for part in parts if part is not Ellipsis]
-        return f"list of {_shown_type(inside[0])}" if inside else "list"
+        words = _shown_type(inside[0]) if inside else "anything"
+        return f"list of ({words})" if " or " in words else f"list of {words}"
     if origin is not None and parts:
         return f"mapping of {_shown_type(parts[0])} to {_shown_type(parts[-1])}"
     return _shown_name(annotation)
@@ -316,5 +371,7 @@ def _plain(value: Any) -> str:
         return ", ".join(f"{name}: {_plain(one)}" for name, one in given.items()) or "as below"
     if isinstance(value, tuple | list | frozenset):
         return "[" + ", ".join(map(_plain, value)) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_plain(one)}" for key, one in value.items()) + "}"
     words: dict[Any, str] = {None: "null", True: "true", False: "false"}
     return words[value] if value is None or isinstance(value, bool) else str(value)

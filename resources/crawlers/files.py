@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from chillguard.rows import records
-from resources.inputs.files import parsed_rows
+from resources.inputs.files import accepted
 
 
 class FilesCrawler(dg.ConfigurableResource):
@@ -27,4 +27,4 @@ class FilesCrawler(dg.ConfigurableResource):
         taken_down: Collection[str] = (),
     ) -> Iterator[Mapping[str, Any]]:
         """Good records of the file; the others are appended to `rejects`."""
-        yield from records.accept(parsed_rows(self.config), self.config, (), rejects)
+        yield from accepted(self.config, (), rejects, tell)

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
-from pydantic import PrivateAttr
+from pydantic import Field, PrivateAttr
 
 from chillguard import identity, keywords
 from resources.crawlers.faults import Blocked
@@ -38,8 +38,8 @@ class HubDataset(NetworkSource):
     url: str | None = None
     time: str | None = None
     token_env: str | None = "HF_TOKEN"  # noqa: S105 - the name of a variable
-    posts_per_query: int = 480_000
-    max_pages: int = 1_000_000
+    posts_per_query: int = Field(480_000, gt=0)
+    max_pages: int = Field(1_000_000, gt=0)
 
     patience = 1_000_000
     reads_on = True

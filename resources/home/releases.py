@@ -15,11 +15,14 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from resources.home.damaged import read_parquet, reading
 from resources.home.whole import draft_folder, write_bytes, write_parquet
 
 _MANIFEST = "release.json"
+_BACK = (
+    "bring the folder of the release back from a copy, or move it away if it was never handed out"
+)
 SIDES = ("train", "test")
 SUMS = "SHA256SUMS"
 Files = Mapping[str, bytes | pa.Table]
@@ -43,9 +46,7 @@ class Releases(dg.ConfigurableResource):
             key
             for version in self.versions()
             for side in SIDES
-            for key in pq.read_table(self.path(version, side), columns=["prompt_id"])[
-                "prompt_id"
-            ].to_pylist()
+            for key in self._read(version, side, ["prompt_id"])["prompt_id"].to_pylist()
         }
 
     def sides(self, what: str) -> dict[str, str]:
@@ -78,8 +79,7 @@ class Releases(dg.ConfigurableResource):
         wanted = pa.array(sorted(prompt_ids), pa.string())
         found = {}
         for version in self.versions():
-            paths = [self.path(version, side) for side in SIDES]
-            keys = [pq.read_table(path, columns=["prompt_id"])["prompt_id"] for path in paths]
+            keys = [self._read(version, side, ["prompt_id"])["prompt_id"] for side in SIDES]
             count = sum(pc.sum(pc.is_in(column, value_set=wanted)).as_py() or 0 for column in keys)
             if count:
                 found[version] = count
@@ -101,13 +101,13 @@ class Releases(dg.ConfigurableResource):
         """Train and Test of a release in one table; None for None."""
         if version is None:
             return None
-        return pa.concat_tables(pq.read_table(self.path(version, side)) for side in SIDES)
+        return pa.concat_tables(self._read(version, side) for side in SIDES)
 
     def all_rows(self, columns: Sequence[str]) -> Iterator[pa.Table]:
         """These columns of every side of every release, oldest first."""
         for version in self.versions():
             for side in SIDES:
-                yield pq.read_table(self.path(version, side), columns=list(columns))
+                yield self._read(version, side, list(columns))
 
     def verify(self, version: str) -> None:
         """Raises `dg.Failure` when a file of the release is not as it was released."""
@@ -159,14 +159,19 @@ class Releases(dg.ConfigurableResource):
             raise dg.Failure(f"release version {version!r} is none: it has letters and digits only")
         return self._root() / version
 
+    def _read(self, version: str, side: str, columns: list[str] | None = None) -> pa.Table:
+        return read_parquet(self.path(version, side), "release file", _BACK, columns)
+
     def _root(self) -> Path:
         root = Path(self.folder)
         root.mkdir(parents=True, exist_ok=True)
         return root
 
     def _manifest(self, folder: Path) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads((folder / _MANIFEST).read_text("utf-8"))
-        return found
+        path = folder / _MANIFEST
+        with reading(path, "release", _BACK):
+            found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+            return {"version": str(found["version"]), "number": int(found["number"])}
 
 
 def write_files(folder: Path, files: Files) -> None:

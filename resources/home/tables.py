@@ -85,8 +85,14 @@ class Tables(dg.ConfigurableResource):
         with _reaching(path, *key):
             if not path.exists():
                 return None
-            with path.open("rb") as file:
-                return pq.read_table(file)
+            try:
+                with path.open("rb") as file:
+                    return pq.read_table(file)
+            except pa.ArrowInvalid as error:
+                name = "/".join(key)
+                raise dg.Failure(
+                    f"table {name} at {path} is damaged ({error}): materialize asset {name} again"
+                ) from None
 
     def made_at(self, *key: str) -> float | None:
         """When the table of an asset key was written, in seconds; None if it has not been made."""

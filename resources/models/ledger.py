@@ -46,6 +46,8 @@ class Call:
     cost: float | None = None
     fingerprint: str | None = None
     logprobs: Any = None
+    tokens_estimated: bool | None = None
+    thinking: int | None = None
     row_id: str | None = None
     template: str | None = None
     answered_at: dt.datetime = field(default_factory=_now)

@@ -5,9 +5,11 @@ answer is in the ledger before anything parses it. How requests travel is `resou
 """
 
 import asyncio
+import functools
 import gc
+import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,16 +17,18 @@ import dagster as dg
 import uvloop
 
 from chillguard.calls import call
-from resources.models import chat
+from resources.models import asking, chat
 from resources.models.backpressure import Limiter
 from resources.models.budget import Budget, Cap, Price
+from resources.models.claims import Claims
 from resources.models.endpoint import Endpoint
-from resources.models.engine import Stopped
+from resources.models.failures import Stopped
 from resources.models.ledger import Ledger
 from resources.models.model_server import ModelServer
 from resources.models.progress import Progress, Usage
 from resources.models.roles import ModelRole
-from resources.models.stream import Account, Stream
+from resources.models.stream import Stream
+from resources.models.till import Account, Till, drifting
 
 T = TypeVar("T")
 _COLLECT_AT = 50_000
@@ -34,7 +38,8 @@ class LanguageModels(dg.ConfigurableResource):
     """All model roles of the profile, over one ledger, under budgets.
 
     `prices` are by model; `budgets` by asset key, `run` for all of a run. `server_of_trained` is
-    how a model that the lineage trained is served; by default as the role's own server does.
+    how a model that the lineage trained is served; by default as the role's own server does. In a
+    `home` only one run asks at a time.
     """
 
     roles: list[ModelRole]
@@ -43,6 +48,13 @@ class LanguageModels(dg.ConfigurableResource):
     budgets: dict[str, Cap] = {}
     servers: list[ModelServer] = []
     server_of_trained: ModelServer | None = None
+    home: str | None = None
+
+    @property
+    def shares_ledger(self) -> bool:
+        """Whether other homes may ask with the same ledger."""
+        within = f"sqlite:///{self.home}{os.sep}"
+        return self.home is not None and not self.ledger.url.startswith(within)
 
     def asker(self, context: dg.AssetExecutionContext) -> "Asker":
         """A way to ask that books its calls on the running asset."""
@@ -80,6 +92,7 @@ class LanguageModels(dg.ConfigurableResource):
             prices=self.prices,
             budgets=self.budgets,
             servers=[s for s in self.servers if s.role != name] + [server.model_copy(update=own)],
+            home=self.home,
         )
 
     def price(self, model: str) -> Price | None:
@@ -97,6 +110,11 @@ class LanguageModels(dg.ConfigurableResource):
         except ValueError as error:
             raise dg.Failure(f"role {role.role}: {error}; mend `url` of the role") from None
 
+    def _secrets(self) -> set[str]:
+        """What no endpoint may bring into logs, metadata or the ledger, should it echo it."""
+        keys = {role.api_key.strip() for role in self.roles if role.api_key}
+        return keys.union(*(chat.secrets_of(url) for role in self.roles for url in role.urls))
+
     def _endpoint(self, role: ModelRole, url: str, most: int) -> Endpoint:
         binding: Any = role.structured if role.structured != "auto" else None
         if url == chat.OFFLINE:
@@ -105,7 +123,7 @@ class LanguageModels(dg.ConfigurableResource):
             binding = self.ledger.binding(chat.without_credentials(url), role.model)
         return Endpoint(
             url=url,
-            wire=chat.Wire(url, role.api_key, role.timeout_s, most),
+            wire=chat.Wire(url, role.api_key, role.timeout_s, most, self._secrets()),
             limiter=Limiter(most, role.auto_concurrency),
             binding=binding,
             has_metrics=url != chat.OFFLINE,
@@ -128,8 +146,8 @@ class Asker(call.Ask):
 
     def __init__(self, models: LanguageModels, asset: str, run_id: str, progress: Progress) -> None:
         caps = models.budgets
-        budget = Budget.of(
-            asset, run_id, caps.get(asset, Cap()), caps.get("run", Cap()), models.ledger
+        budget = Budget(
+            asset, run_id, caps.get(asset, Cap()), caps.get("run", Cap()), models.ledger.url
         )
         self._account = Account(asset, run_id, progress, budget)
         self._models = models
@@ -156,21 +174,16 @@ class Asker(call.Ask):
         server = next((s for s in self._models.servers if s.role == role), None)
         self._account.progress.begin(role, total)
         with (
+            ExitStack() as stack,
             _seldom_collected(),
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
             server.running() if server else nullcontext(None) as url,
         ):
             endpoints = self._models.endpoints(model, [url] if url else model.urls)
-            stream = Stream(
-                self._account,
-                self._models.ledger,
-                model,
-                self._models.price(model.model),
-                endpoints,
-                parse,
-            )
+            till = self._till(model, stack)
+            stream = Stream(till, endpoints, parse, functools.partial(self._turn, stack), runner)
             try:
-                yield from stream.outcomes(runner, iter(requests))
+                yield from stream.outcomes(iter(requests))
             except Stopped as error:
                 raise dg.Failure(
                     f"asset {self._account.asset}, role {role}: {error}. Everything answered so "
@@ -178,8 +191,24 @@ class Asker(call.Ask):
                 ) from None
             finally:
                 runner.run(stream.engine.close())
+                self._account.budget.close()
                 self._observed(model, endpoints)
                 self._account.progress.end()
+
+    def _till(self, model: ModelRole, stack: ExitStack) -> Till:
+        """The till of one role; its claims are kept alive as long as it asks."""
+        claims = Claims(self._models.ledger.url) if self._models.shares_ledger else None
+        if claims:
+            stack.enter_context(claims.renewed())
+        price = self._models.price(model.model)
+        return Till(self._account, self._models.ledger, model, price, claims)
+
+    def _turn(self, stack: ExitStack) -> bool:
+        """Wait until no other run asks in this home; whether there was one."""
+        if self._models.home is None:
+            return False
+        note = self._account.progress.note
+        return stack.enter_context(asking.turn(Path(self._models.home), self._account.run_id, note))
 
     def _observed(self, model: ModelRole, endpoints: Sequence[Endpoint]) -> None:
         """Tell of endpoints that bind no schema, and of a model that changed behind its name."""
@@ -191,7 +220,7 @@ class Asker(call.Ask):
                     "are free text, read by the parser alone"
                 )
         self.usage.bindings.update(bindings)
-        found = self._models.ledger.fingerprints(model.model, model.revision)
+        found = drifting(self._models.ledger.fingerprints(model.model, model.revision))
         name = f"{model.model}@{model.revision}"
         if len(found) > 1 and name not in self.usage.fingerprints:
             self.usage.fingerprints[name] = found

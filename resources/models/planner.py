@@ -14,10 +14,11 @@ from chillguard.calls import call, refusals
 from chillguard.lineage import plan
 from chillguard.lineage.bounds import Foreseen
 from chillguard.settings import Settings
+from resources.models.chat import PROBES
 from resources.models.ledger import Quarantined
 from resources.models.llm import LanguageModels
 from resources.models.roles import ModelRole
-from resources.models.stream import PROBES, SALVAGE
+from resources.models.stream import SALVAGE
 
 T = TypeVar("T")
 _CHUNK = 512
@@ -163,7 +164,7 @@ class _Attempts:
         if answer is None:
             return call.Outcome(self.request.row_id, key, None, "taken down")
         try:
-            return call.Outcome(self.request.row_id, key, parse(answer))
+            return call.Outcome(self.request.row_id, key, call.read(parse, answer))
         except call.Unreadable as error:
             self.fallback = error.fallback or self.fallback
             if self.made < self._attempts:

@@ -25,6 +25,8 @@ class Usage:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost: float = 0.0
+    tokens_estimated: int = 0
+    thinking: int = 0
     unpriced: int = 0
     seconds: float = 0.0
     reasons: Counter[str] = field(default_factory=Counter)
@@ -84,6 +86,7 @@ class Progress:
         self._before = replace(self.usage)
         self._began_at = self._told_at = time.monotonic()
         self._errors_before: Counter[str] = Counter()
+        self._noted: set[str] = set()
 
     def begin(self, role: str, total: int | None) -> None:
         """A role begins to be asked, for `total` outcomes if that is known."""
@@ -92,17 +95,23 @@ class Progress:
         self._began_at = self._told_at = time.monotonic()
         self._errors_before = self.usage.errors.copy()
 
-    def outcome(self, reason: str | None, model: str) -> None:
-        """Count one outcome; `reason` says why there is no value."""
+    def outcome(self, reason: str | None, model: str, declined: bool = False) -> None:
+        """Count one outcome; `reason` says why there is no value, `declined` a refusal."""
         self._done += 1
         if reason:
             self.usage.quarantined += 1
             self.usage.reasons[reason] += 1
-            self.usage.refusals[model] += reason == "refusal"
+            self.usage.refusals[model] += declined
 
     def note(self, text: str) -> None:
         """Tell what a person should know about the running role."""
         self._tell(f"{self._asset}: {self._role}: {text}")
+
+    def note_once(self, text: str) -> None:
+        """Tell it, unless it was told before."""
+        if text not in self._noted:
+            self._noted.add(text)
+            self.note(text)
 
     def tick(self, errors: Mapping[str, int]) -> None:
         """Tell how far it is, every few seconds."""

@@ -127,11 +127,14 @@ def test_a_family_on_both_sides_is_a_leak(sides):
 
 
 @pytest.mark.parametrize("row", ["first", "third"])
-@pytest.mark.parametrize("text", ["请打 13812345678 找我", "写信到 someone@example.org 吧"])
-def test_personal_data_on_either_side_is_found_and_not_quoted(sides, row, text):
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [("请打 13812345678 找我", "<PHONE>"), ("写信到 someone@example.org 吧", "<EMAIL>")],
+)
+def test_personal_data_on_either_side_is_found_and_not_quoted(sides, row, text, kind):
     result = checks.no_personal_data(*sides(**{row: {"text": text, "prompt_id": "here"}}))
     assert not result.passed
-    assert _sentence(result) == "- row here"
+    assert _sentence(result) == f"- row here still holds {kind}"
 
 
 def test_a_family_that_changed_sides_is_found(sides, state, frozen_sides):

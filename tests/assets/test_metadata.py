@@ -8,7 +8,7 @@ import pytest
 from assets import metadata
 from chillguard.labeling import report
 from chillguard.tables import lineage
-from resources.models import planner
+from resources.models.planner import StagePlan
 from resources.models.progress import Usage
 
 
@@ -41,15 +41,15 @@ def test_a_table_without_rows_keeps_its_head():
 
 def test_the_columns_of_a_table_are_typed_so_that_they_sort_as_numbers():
     stages = [
-        planner.StagePlan("a", "r", "m", (10, 12), 2, (5, 6), (6, 7), None, (0.5, 0.5), ""),
-        planner.StagePlan("b", "r", "m", (9, 9), 2, (5, 5), (6, 6), (1.5, 2.0), None, ""),
+        StagePlan("a", "r", "m", (10, 12), 2, (5, 6), (6, 6), None, (0.5, 0.6), "posts"),
+        StagePlan("b", "r", "m", (9, 9), 2, (5, 5), (6, 6), (1.5, 1.5), None, ""),
     ]
     shown = metadata.plan_metadata(stages)["plan"]
     kinds = {column.name: column.type for column in shown.schema.columns}
-    assert (kinds["asset"], kinds["new calls"], kinds["at most"]) == ("string", "int", "int")
-    assert [row[-3:-1] for row in cells(shown)[1]] == [
-        ("unpriced", "0.50"),
-        ("1.50 – 2.00", "not measured"),
+    assert (kinds["asset"], kinds["at least"], kinds["cost"]) == ("string", "int", "float")
+    assert [row[-5:] for row in cells(shown)[1]] == [
+        (None, None, 0.5, 0.6, "posts"),
+        (1.5, 1.5, None, None, None),
     ]
 
 

@@ -21,16 +21,14 @@ def planned(bench, source, files):
 
 
 def test_a_plan_counts_per_stage_and_role_what_a_refresh_would_ask(planned):
-    asked = {
-        (row["asset"], row["role"]): (row["new calls"], row["at most"], row["in ledger"])
-        for row in _rows(planned)
-    }
+    asked = _lines(planned)
     # Six rounds at most, each answer twice at most.
-    assert asked["expanded_keywords", "expander"] == (1, 12, 0)
+    expander = asked["expanded_keywords", "expander"]
+    assert (expander["at least"], expander["at most"], expander["in ledger"]) == (1, 12, 0)
     assert {("jury_votes/" + juror, juror) for juror in JURORS} <= asked.keys()
     assert planned["calls_in_ledger"] == 0
-    assert planned["new_calls"] == sum(new for new, *_ in asked.values()) > 0
-    assert planned["new_calls_at_most"] == sum(most for _, most, _ in asked.values())
+    assert planned["new_calls"] == sum(line["at least"] for line in asked.values()) > 0
+    assert planned["new_calls_at_most"] == sum(line["at most"] for line in asked.values())
 
 
 def test_a_plan_pays_for_nothing(bench, planned):
@@ -40,11 +38,14 @@ def test_a_plan_pays_for_nothing(bench, planned):
 
 
 def test_a_plan_tells_what_it_cannot_foresee(planned):
-    told = {(row["asset"], row["role"]): row["not foreseen"] for row in _rows(planned)}
+    told = {line: facts["not foreseen"] for line, facts in _lines(planned).items()}
     assert "posts are not read yet" in told["synthesized_prompts", "synthesizer"]
     assert "1 answers with keywords are to come" in told["synthesized_prompts", "synthesizer"]
     assert "prompts may come" in told["jury_votes/juror_1", "juror_1"]
 
 
-def _rows(planned):
-    return [record.data for record in planned["plan"].records]
+def _lines(planned):
+    return {
+        (record.data["asset"], record.data["role"]): record.data
+        for record in planned["plan"].records
+    }

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from resources.offline.lexicon import SAMPLES
-from tests.integration.conftest import SMALL
+from tests.integration.conftest import BUNDLED, SMALL
 from tests.resources.fake_endpoint import completion, serve
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.enable_socket]
@@ -86,6 +86,7 @@ def _profile(tmp_path, url, **role):
     }
     document = {
         "extends": "offline",
+        **BUNDLED,
         "jurors": jurors,
         "real_prompts": [prompts],
         "settings": SMALL,

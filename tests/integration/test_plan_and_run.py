@@ -31,8 +31,8 @@ class Desk:
         made = self._run(dg.AssetSelection.assets("refresh_plan"))
         (event,) = made.asset_materializations_for_node("refresh_plan")
         told = {name: value.value for name, value in event.metadata.items()}
-        rows = [record.data for record in told["plan"].records]
-        spans = {(row["asset"], row["role"]): (row["new calls"], row["at most"]) for row in rows}
+        lines = [record.data for record in told["plan"].records]
+        spans = {(one["asset"], one["role"]): (one["at least"], one["at most"]) for one in lines}
         return spans, told
 
     def run(self):

@@ -10,6 +10,8 @@ import pytest
 import yaml
 from markdown.extensions.toc import slugify
 
+from chillguard import tables
+from chillguard.tables.reasons import Reason
 from pipelines import definitions
 from pipelines import profile as profiles
 
@@ -136,9 +138,9 @@ class _Fetched(HTMLParser):
         self.diagrams += "mermaid" in (values.get("class") or "")
 
 
-def _fetched(html):
+def _fetched(page):
     parser = _Fetched()
-    parser.feed(html)
+    parser.feed(page)
     return parser
 
 
@@ -175,8 +177,13 @@ def test_the_reference_is_what_the_code_says(site):
     texts = {name: page.read_text("utf-8") for name, page in pages.items()}
     assert "synthesis.queries_per_category" in texts["settings.md"]
     assert "real_prompts_refresh" in texts["jobs.md"]
-    for line in (ROOT / "Makefile").read_text("utf-8").split(".PHONY:")[1].splitlines()[0].split():
-        assert line == "home" or f"make {line}" in texts["commands.md"], line
+    targets = re.search(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text("utf-8"), re.M)[1].split()
+    told = {*targets} - {"home"}
+    assert [target for target in told if f"make {target}" not in texts["commands.md"]] == []
+    drops = (site / "reference" / "drop-reasons.html").read_text("utf-8")
+    assert [reason for reason in Reason if reason.sentence.partition("`")[0] not in drops] == []
+    columns = {column.name for table in tables.ALL.values() for column in table.columns}
+    assert [name for name in columns if f"<code>{name}</code>" not in texts["tables.md"]] == []
     for key in profiles.Profile.model_fields.keys() - {"settings"}:
         assert f"<code>{key}</code>" in texts["profile.md"], key
 

@@ -3,7 +3,7 @@ import pytest
 from chillguard import identity
 from chillguard.rows import intake
 from chillguard.tables import lineage
-from chillguard.text import matching, screening
+from chillguard.text import matching, personal_data, screening
 from tests.chillguard import builders
 
 
@@ -26,6 +26,26 @@ def test_a_screened_text_leaves_only_its_hash(forbidden):
     assert found.drop_reason == "screened"
     assert found.drop_evidence == "rule mass_harm_instructions"
     assert forbidden not in str(found)
+
+
+def test_a_text_over_the_bound_leaves_only_its_hash_and_is_read_by_no_pattern(monkeypatch):
+    monkeypatch.setattr(personal_data, "replace", None)
+    text = "天" * (intake.MAX_CHARS + 1)
+    found = intake.admit(text)
+    evidence = f"{intake.MAX_CHARS + 1} characters, at most {intake.MAX_CHARS} are read"
+    assert found == intake.Admitted(None, identity.text_hash(text), "too_long", evidence)
+    row = intake.prompt("real", "file", [], text)
+    assert (row["text"], row["drop_reason"], row["drop_evidence"]) == (None, "too_long", evidence)
+
+
+@pytest.mark.parametrize(
+    "shape", ["1 ", "1\u00a0２", "@", "((", "a.a.a.a@", "一三八", "0a1b:", "路1号"]
+)
+def test_a_text_as_long_as_the_bound_is_admitted_whatever_it_is_made_of(shape):
+    text = (shape * intake.MAX_CHARS)[: intake.MAX_CHARS - 1] + "x"
+    found = intake.admit(text)
+    assert found.drop_reason is None
+    assert found.text
 
 
 def test_a_prompt_is_the_root_of_its_own_family_unless_told():

@@ -62,7 +62,7 @@ def test_outcomes_without_a_value_are_counted_by_reason_and_refusals_by_model(to
     it, _ = told
     it.begin("juror_1", None)
     for reason, model in (("refusal", "m"), ("refusal", "n"), ("taken down", "m"), (None, "m")):
-        it.outcome(reason, model)
+        it.outcome(reason, model, reason == "refusal")
     assert it.usage.quarantined == 3
     assert it.usage.reasons == {"refusal": 2, "taken down": 1}
     assert +it.usage.refusals == {"m": 1, "n": 1}
