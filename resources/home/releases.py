@@ -63,14 +63,7 @@ class Releases(dg.ConfigurableResource):
         found: dict[str, str] = {}
         for version in self.versions():
             for side in SIDES:
-                path = self.path(version, side)
-                try:
-                    column = pq.read_table(path, columns=[what])[what]
-                except (pa.ArrowInvalid, OSError) as error:
-                    raise dg.Failure(
-                        f"release file {path} cannot be read, so the sides of its rows are not "
-                        f"known ({error}): put it back from a backup"
-                    ) from None
+                column = self._read(version, side, [what])[what]
                 found |= dict.fromkeys(column.to_pylist(), side)
         return found
 
