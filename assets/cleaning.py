@@ -6,6 +6,7 @@ import pyarrow as pa
 from assets.metadata import result
 from chillguard.cleaning import earlier, survivors
 from chillguard.settings import Settings
+from resources.home import frozen
 from resources.home.releases import Releases
 from resources.home.state import State
 
@@ -34,4 +35,5 @@ def departed(
         state.taken_down(),
         state.signatures(config.shingles),
         config.shingles,
+        frozen.successors(releases, candidates),
     )

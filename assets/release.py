@@ -9,11 +9,12 @@ import pyarrow as pa
 from assets.metadata import images, outputs, paths, rejected, result, results
 from chillguard import taxonomy
 from chillguard.cleaning import earlier
-from chillguard.release import audit, card, changes, decontamination, sides
+from chillguard.release import audit, card, changes, decontamination, roots, sides
 from chillguard.rows import records
 from chillguard.settings import Settings
 from chillguard.synthesis import steering
 from prompts import fingerprint
+from resources.home import frozen
 from resources.home.audit import AuditSheet
 from resources.home.releases import Releases
 from resources.home.state import State
@@ -28,6 +29,7 @@ _PARTS = {
 }
 
 
+_SPLIT_FROM = ("labeled_prompts", "benchmark_prompts", "candidate_prompts", "post_index")
 _BENCHMARKS = dg.AssetKey("benchmark_prompts")
 _REJECTS = dg.AssetKey(["rejected_rows", "benchmark_prompts"])
 
@@ -53,13 +55,15 @@ def benchmark_prompts(
     name="split",
     group_name=GROUP,
     outs=outputs(_PARTS),
-    ins={name: dg.AssetIn(name) for name in ("labeled_prompts", "benchmark_prompts")},
+    ins={name: dg.AssetIn(name) for name in _SPLIT_FROM},
     can_subset=True,
 )
 def split_sets(
     context: dg.AssetExecutionContext,
     labeled_prompts: pa.Table,
     benchmark_prompts: pa.Table,
+    candidate_prompts: pa.Table,
+    post_index: pa.Table,
     settings: dg.ResourceParam[Settings],
     state: State,
     releases: Releases,
@@ -67,10 +71,10 @@ def split_sets(
     """Train and Test by family; sides given in earlier releases are kept."""
     parts = sides.prepare(
         labeled_prompts,
-        releases.released_ids(),
-        state.splits(),
+        frozen.earlier(state, releases, candidate_prompts, context.log.warning),
         settings.split,
         settings.cleaning,
+        roots.texts(candidate_prompts, post_index),
         state.taken_down(),
         benchmark_prompts,
     )

@@ -24,8 +24,9 @@ _MIN_LETTERS = 2
 def real_rows(found: Iterable[records.Record]) -> pa.Table:
     """The `real_prompts` table after its preliminary screening (paper section 3.1).
 
-    A text that stands twice is kept once; one that asks nothing (links, digits, signs) is dropped.
-    Copies with different labels leave the kept row without one: then the jury decides.
+    Of copies, in whatever spelling, the first is kept, so that one only is rewritten; a text that
+    asks nothing (links, digits, signs) is dropped. Copies with different labels leave the kept row
+    without one: then the jury decides.
     """
     born: list[rows.Prompt] = []
     first: dict[str, rows.Prompt] = {}
@@ -33,11 +34,14 @@ def real_rows(found: Iterable[records.Record]) -> pa.Table:
     times: dict[str, int] = {}
     for record in found:
         row = _born("real", record, times)
+        born.append(row)
         if row["drop_reason"] is None and (evidence := _irrelevant(rows.given(row["text"]))):
             drop(row, Reason.IRRELEVANT, evidence)
-        kept = first.get(row["text_hash"])
-        if row["drop_reason"] is None and kept:
-            evidence = f"same text as {kept['prompt_id']}"
+        if row["drop_reason"] is not None:
+            continue
+        kept = first.setdefault(row["family_id"], row)
+        if kept is not row:
+            evidence = _same(kept, row)
             if kept["prompt_id"] not in disputed and kept["source_label"] is None:
                 _label(kept, row)
             elif row["source_label"] and row["source_label"] != kept["source_label"]:
@@ -45,9 +49,6 @@ def real_rows(found: Iterable[records.Record]) -> pa.Table:
                 _label(kept, None)
                 evidence += ", label differs"
             drop(row, Reason.DUPLICATE, evidence)
-        else:
-            first.setdefault(row["text_hash"], row)
-        born.append(row)
     return lineage.REAL_PROMPTS.build(born)
 
 
@@ -62,14 +63,15 @@ def _label(kept: rows.Prompt, by: rows.Prompt | None) -> None:
 def public_rows(found: Iterable[records.Record]) -> pa.Table:
     """The `public_prompts` table: external samples, their own label kept as `source_label`."""
     born: list[rows.Prompt] = []
-    first: dict[str, str] = {}
+    first: dict[str, rows.Prompt] = {}
     times: dict[str, int] = {}
     for record in found:
         row = _born("public", record, times)
-        twin = first.setdefault(row["text_hash"], row["prompt_id"])
-        if row["drop_reason"] is None and twin != row["prompt_id"]:
-            drop(row, Reason.DUPLICATE, f"same text as {twin}")
         born.append(row)
+        if row["drop_reason"] is None:
+            kept = first.setdefault(row["family_id"], row)
+            if kept is not row:
+                drop(row, Reason.DUPLICATE, _same(kept, row))
     return lineage.PUBLIC_PROMPTS.build(born)
 
 
@@ -111,6 +113,12 @@ def _irrelevant(text: str) -> str | None:
     """Why a text can be no request; None for one that can."""
     letters = len(_LETTER.findall(_NO_WORDS.sub("", text)))
     return f"{letters} letters beside links and placeholders" if letters < _MIN_LETTERS else None
+
+
+def _same(kept: rows.Prompt, row: rows.Prompt) -> str:
+    """The evidence that a row says what a kept one says."""
+    spelled = "" if kept["text_hash"] == row["text_hash"] else ", spelled otherwise"
+    return f"same text as {kept['prompt_id']}{spelled}"
 
 
 def _born(origin: str, record: records.Record, times: dict[str, int]) -> rows.Prompt:

@@ -14,7 +14,7 @@ from chillguard.rows import intake, removal
 from chillguard.tables import lineage
 from chillguard.tables.reasons import KEPT, Reason, drop
 from chillguard.tables.rows import Post, Terms
-from chillguard.text import language
+from chillguard.text import language, matching
 
 # From a file, or from the store of what was crawled.
 Record = Mapping[str, Any]
@@ -41,8 +41,9 @@ def posts(
     """The `crawled_posts/<source>` table; a record has `text` and maybe id, url, lang, keyword_id.
 
     A record that was admitted before has `admitted` in place of `text`. A text that a source holds
-    twice is kept once. Where the records name no id, the position among equal texts stands in for
-    it. A post of which a mark is in `taken_down` is dropped without its text.
+    twice, in whatever spelling, is kept once. Where the records name no id, the position among
+    equal texts stands in for it. A post of which a mark is in `taken_down` is dropped without its
+    text.
     """
     finder = keywords.Finder(lineage.EXPANDED_KEYWORDS.rows(pool))
     rows: list[Post] = []
@@ -54,12 +55,14 @@ def posts(
         own = record.get("id") or key
         times[key, own] = times.get((key, own), -1) + 1
         native = _numbered(own, times[key, own], own=bool(record.get("id")))
-        if not removal.marks(key, native, source, record.get("url")).isdisjoint(taken_down):
+        family = matching.family_id(admitted.text or admitted.text_hash)
+        marks = removal.marks(key, native, source, record.get("url"), family)
+        if not marks.isdisjoint(taken_down):
             admitted = intake.taken_down(admitted)
         row = _row(record, admitted, (key, native, source), terms, finder)
-        reason, evidence = _fault(row, admitted, seen, config)
+        reason, evidence = _fault(row, admitted, seen.get(family), config)
         if reason is None:
-            seen[key] = native
+            seen[family] = native
         else:
             if reason == Reason.TOO_LONG and admitted.text:
                 row["text"] = admitted.text[: config.max_chars]
@@ -96,12 +99,12 @@ def _row(
 
 
 def _fault(
-    row: Post, admitted: intake.Admitted, seen: Mapping[str, str], config: CrawlConfig
+    row: Post, admitted: intake.Admitted, twin: str | None, config: CrawlConfig
 ) -> tuple[Reason | None, str | None]:
     if admitted.text is None:
         return admitted.drop_reason, admitted.drop_evidence
-    if row["post_id"] in seen:
-        return Reason.DUPLICATE, f"same text as {seen[row['post_id']]}"
+    if twin is not None:
+        return Reason.DUPLICATE, f"same text as {twin}"
     if len(admitted.text) < config.min_chars:
         return Reason.TOO_SHORT, f"{len(admitted.text)} characters"
     if len(admitted.text) > config.max_chars:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from chillguard import identity
 from chillguard.rows import intake
 from chillguard.tables import lineage, rows
+from chillguard.text import matching
 
 _PAYLOAD = ("lang", "sources", "may_redistribute")
 _EMBEDDED = ["point_id", "text", *_PAYLOAD]
@@ -30,12 +31,15 @@ class PostFilter(BaseModel):
 
 
 def manifest(crawled: Iterable[pa.Table], model: str, dimension: int) -> pa.Table:
-    """The `post_index` table: every kept post once, under the strictest terms of its sources."""
+    """The `post_index` table: every kept post once, under the strictest terms of its sources.
+
+    Of copies, in whatever spelling, that of the first source is indexed.
+    """
     found: dict[str, list[rows.Post]] = defaultdict(list)
     for table in crawled:
         for row in lineage.CRAWLED_POSTS.rows(table):
             if row["drop_reason"] is None:
-                found[row["post_id"]].append(row)
+                found[matching.family_id(rows.given(row["text"]))].append(row)
     return lineage.POST_INDEX.build(_indexed(same, model, dimension) for same in found.values())
 
 
@@ -96,6 +100,10 @@ def payload(row: Mapping[str, object]) -> dict[str, object]:
     return {name: row[name] for name in _PAYLOAD}
 
 
-def posts(index: pa.Table) -> dict[str, rows.IndexedPost]:
-    """Retrievable posts, by post id."""
-    return {row["post_id"]: row for row in lineage.POST_INDEX.rows(index) if row["retrievable"]}
+def posts(index: pa.Table) -> dict[str, rows.RetrievablePost]:
+    """Retrievable posts, by post id; with the `family_id` of what is made from them."""
+    return {
+        row["post_id"]: {**row, "family_id": matching.family_id(row["text"])}
+        for row in lineage.POST_INDEX.rows(index)
+        if row["retrievable"]
+    }

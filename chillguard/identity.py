@@ -2,6 +2,12 @@
 
 Ids are 128-bit hex digests of what a row was at birth. They are assigned once and never
 recomputed, whatever happens to the text later. What a stage makes of them is its own.
+
+A root has two ids. Its `prompt_id` (`post_id` of a post) is of its text as stored, so that copies
+in different spellings are rows of their own and a drop can name its twin. Its `family_id` is of its
+compared form (`chillguard.text.matching.family_id`), so that these copies are one family, whatever
+their sources, and have one side of the split for ever; what is drawn for a root is drawn by its
+family. The name of a source is part of neither.
 """
 
 import hashlib
@@ -32,12 +38,15 @@ def text_hash(text: str) -> str:
 
 
 def post_id(text: str) -> str:
-    """Id of a post: the same text from two sources is one post, so one family."""
+    """Id of a post: the same text from two sources is one post."""
     return digest("post", text)
 
 
 def prompt_id(origin: str, parents: Sequence[str], method: str, repeat: int, text: str) -> str:
-    """Id of a prompt from its birth: origin, parent ids, method, repeat, source text."""
+    """Id of a prompt from its birth: origin, parent ids, method, repeat, source text.
+
+    The method of a row that was read from a file is empty.
+    """
     # The same bytes as `digest` makes, sooner; of floats, which stand in no id, some would differ.
     return _digits(to_json(("prompt", origin, list(parents), method, repeat, text)))
 

@@ -268,18 +268,17 @@ def _retained(rows: Iterable[Candidate], config: TranslationConfig) -> set[str]:
     """Ids of the real prompts that are samples themselves; one without an outcome is not among the
     numbers, and goes on to labeling, which says why it has none.
     """
-    ids: dict[str | None, list[str]] = defaultdict(list)
+    ids: dict[str | None, dict[str, str]] = defaultdict(dict)
     for row in rows:
         if row["origin"] == "real":
             label = row["intended_label"] if annotation.has_outcome(row) else None
-            ids[label].append(row["prompt_id"])
-    found = set(ids[None])
+            ids[label][row["family_id"]] = row["prompt_id"]
+    retained = set(ids[None].values())
     for label, limit in (("safe", config.retained_safe), ("unsafe", config.retained_unsafe)):
         of_label = ids[label]
-        found |= set(
-            of_label if limit is None else identity.rendezvous("retained", of_label, limit)
-        )
-    return found
+        drawn = of_label if limit is None else identity.rendezvous("retained", of_label, limit)
+        retained |= {of_label[family] for family in drawn}
+    return retained
 
 
 _HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")

@@ -14,7 +14,7 @@ from chillguard.rows import removal
 from chillguard.tables.rows import Made, given
 from chillguard.text import matching, near_duplicates
 
-COLUMNS = ["prompt_id", "family_id", "origin", "context_post_ids", "text"]
+COLUMNS = ["prompt_id", "family_id", "origin", "parent_ids", "context_post_ids", "text"]
 
 
 @dataclass(frozen=True)
@@ -54,18 +54,23 @@ def departed(
     taken_down: Collection[str],
     index: Iterable[pa.Table],
     config: near_duplicates.NearDuplicateConfig,
+    successors: Mapping[str, str],
 ) -> Earlier:
     """The rows of `released` (newest last) that are no kept candidates and were not taken down.
 
-    A row that the index lacks gets its signature from its text.
+    A candidate of the same origin and text is the same row, whatever its id was; `successors` are
+    families by the ids that they had. A row that the index lacks gets its signature from its text.
     """
     kept = candidates.filter(pc.is_null(candidates["drop_reason"]))
     here = set(kept["prompt_id"].to_pylist())
+    said = set(zip(kept["origin"].to_pylist(), kept["text"].to_pylist(), strict=True))
     rows: dict[str, Made] = {}
     for release in released:
         released_rows: list[Made] = release.select(COLUMNS).to_pylist()
         for row in released_rows:
-            if row["prompt_id"] not in here and not removal.is_derived(row, taken_down):
+            is_here = row["prompt_id"] in here or (row["origin"], row["text"]) in said
+            if not is_here and not removal.is_derived(row, taken_down):
+                row["family_id"] = successors.get(row["family_id"], row["family_id"])
                 rows[row["prompt_id"]] = row
     saved: dict[str, bytes] = {}
     for part in index:

@@ -1,7 +1,8 @@
 """Cleaning (paper section 3.2): second personal-data pass, length, exact and near-duplicates.
 
 Greedy survivors in the order already released > real > RAG > rewrite > public, then id: a row
-goes only for a kept row, which is named. Inside a family only equal stored text is a duplicate.
+goes only for a kept row, which is named. Inside a family a rewrite goes only for an equal stored
+text; two roots, such as a real prompt and its public copy, are compared like rows of two families.
 Rows of earlier releases that are no candidates any more count as kept.
 """
 
@@ -18,11 +19,12 @@ from chillguard import identity
 from chillguard.cleaning.earlier import Earlier
 from chillguard.tables import lineage
 from chillguard.tables.reasons import Reason, drop
-from chillguard.tables.rows import Clean, Made, WithText, given
+from chillguard.tables.rows import Clean, Made, Texted, given
 from chillguard.text import matching, near_duplicates, personal_data
 
-One = TypeVar("One", bound=WithText)
-Other = TypeVar("Other", bound=WithText)
+One = TypeVar("One", bound=Texted)
+Other = TypeVar("Other", bound=Texted)
+_ROOTS = ("real", "public")
 _RANK = {origin: rank for rank, origin in enumerate(lineage.ORIGINS)}
 
 
@@ -151,8 +153,15 @@ class _Survivors:
         self._finder.keep(i)
 
     def _foreign(self, i: int, others: Iterable[int]) -> list[int]:
-        family = self._rows[i]["family_id"]
-        return [j for j in others if self._rows[j]["family_id"] != family]
+        """Those of `others` that are no relatives; two roots are none."""
+        row = self._rows[i]
+        is_root = row["origin"] in _ROOTS
+        return [
+            j
+            for j in others
+            if self._rows[j]["family_id"] != row["family_id"]
+            or (is_root and j not in self._gone and self._rows[j]["origin"] in _ROOTS)
+        ]
 
     def _later(self, i: int, j: int) -> bool:
         return j not in self._gone and _base_order(self._rows[j]) > _base_order(self._rows[i])

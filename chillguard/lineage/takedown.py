@@ -12,6 +12,7 @@ import pyarrow as pa
 from chillguard import identity, tables
 from chillguard.rows import removal
 from chillguard.tables.reasons import dropped
+from chillguard.text import matching
 
 
 @dataclass
@@ -19,6 +20,7 @@ class Traces:
     """What a request means: posts and their marks, derived prompts, and the calls behind them."""
 
     post_ids: set[str] = field(default_factory=set)
+    family_ids: set[str] = field(default_factory=set)
     marks: set[str] = field(default_factory=set)
     native_ids: dict[str, set[str]] = field(default_factory=dict)
     prompt_ids: set[str] = field(default_factory=set)
@@ -27,14 +29,21 @@ class Traces:
 
 
 def posts(request: str, crawled: Iterable[pa.Table]) -> Traces:
-    """The posts whose own id, `source:own id`, URL or post id is `request`, and all of one text."""
+    """The posts whose own id, `source:own id`, URL or post id is `request`, and all of one text.
+
+    Spellings of one text are one text.
+    """
     rows = [row for table in crawled for row in table.select(_POST_COLUMNS).to_pylist()]
     found = Traces()
     for row in rows:
+        text = row.pop("text")
+        row["family_id"] = matching.family_id(text) if text else None
         if request in {row["native_id"], *removal.marks(**row)}:
             found.post_ids.add(row["post_id"])
+            found.family_ids |= {row["family_id"]} - {None}
     for row in rows:
-        if row["post_id"] in found.post_ids:
+        if row["post_id"] in found.post_ids or row["family_id"] in found.family_ids:
+            found.post_ids.add(row["post_id"])
             found.marks |= removal.marks(**row)
             found.native_ids.setdefault(row["source"], set()).add(row["native_id"])
     return found
@@ -44,11 +53,11 @@ def follow(found: Traces, table: pa.Table) -> None:
     """Add the rows of a table of prompts that come from the posts, and the calls that made them."""
     calls = [name for name in table.column_names if name in tables.where("is_call_key")]
     for row in table.select([*_PROMPT_COLUMNS, *calls]).to_pylist():
-        if removal.is_derived(row, found.post_ids):
+        if removal.is_derived(row, found.post_ids | found.family_ids):
             found.prompt_ids.add(row["prompt_id"])
             found.row_ids.add(row["prompt_id"])
             if row["query_id"]:
-                shown = [row["family_id"], *row["context_post_ids"]]
+                shown = [*row["parent_ids"], *row["context_post_ids"]]
                 found.row_ids.add(identity.draw_id(row["query_id"], row["method"], shown))
             found.call_keys |= {row[name] for name in calls if row[name]}
 
@@ -81,5 +90,7 @@ def redacted(name: str, table: pa.Table, found: Traces) -> pa.Table | None:
     return kind.build(rows)
 
 
-_POST_COLUMNS = ["post_id", "native_id", "source", "url"]
-_PROMPT_COLUMNS = ["prompt_id", "family_id", "context_post_ids", "query_id", "method"]
+_POST_COLUMNS = ["post_id", "native_id", "source", "url", "text"]
+_PROMPT_COLUMNS = [
+    *("prompt_id", "family_id", "parent_ids", "context_post_ids", "query_id", "method"),
+]

@@ -10,7 +10,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from chillguard.cleaning import survivors
-from chillguard.release import decontamination
+from chillguard.release import decontamination, roots
 from chillguard.tables import lineage, rows
 from chillguard.tables.reasons import Reason
 from chillguard.text import matching, personal_data
@@ -36,8 +36,16 @@ class Bounds(BaseModel):
     max_abstentions: float | None = Field(0.9, ge=0, le=1)
 
 
-def leaks(train: pa.Table, test: pa.Table, config: survivors.CleaningConfig) -> list[str]:
-    """Texts, families, parents and near-duplicates that stand on both sides, by their pairs."""
+def leaks(
+    train: pa.Table,
+    test: pa.Table,
+    config: survivors.CleaningConfig,
+    root_texts: roots.Roots | None = None,
+) -> list[str]:
+    """Texts, families, parents, roots and near-duplicates that stand on both sides, by their pairs.
+
+    `root_texts` are those of the families of both sides, where known.
+    """
     found = []
     for what, of in _SAME.items():
         here, there = ({of(row): row["prompt_id"] for row in _rows(side)} for side in (train, test))
@@ -46,6 +54,11 @@ def leaks(train: pa.Table, test: pa.Table, config: survivors.CleaningConfig) -> 
             for value in sorted(here.keys() & there.keys())
         ]
     found += _descent(_rows(train), _rows(test))
+    of_train, of_test = (set(side["family_id"].to_pylist()) for side in (train, test))
+    found += [
+        f"{how}: roots of Train family {family} and Test family {twin}"
+        for family, twin, how in roots.alike(of_train, of_test, root_texts or {}, config)
+    ]
     for row, twin, score in survivors.leaks(_rows(train), _rows(test), config):
         pair = f"Train row {row['prompt_id']} and Test row {twin['prompt_id']}"
         found.append(f"Jaccard {score:.3f} of {pair}")
@@ -119,14 +132,23 @@ def _personal_kinds(text: str) -> list[str]:
     return sorted({*seen, *personal_data.overlooked(text)})
 
 
-def moved(train: pa.Table, test: pa.Table, frozen: Mapping[str, str]) -> list[str]:
-    """Families on another side than the one they were released on; public rows outside Train."""
+def moved(
+    train: pa.Table, test: pa.Table, frozen: Mapping[str, str], texts: Mapping[str, str]
+) -> list[str]:
+    """Families and texts on another side than the one they were released on; public rows in Test.
+
+    `texts` are sides by `text_hash`: so it is seen also where a family got another id.
+    """
     found = []
     for side, table in zip(lineage.SPLITS, (train, test), strict=True):
         for row in _rows(table):
             given = "train" if row["origin"] == "public" else frozen.get(row["family_id"], side)
             if given != side:
                 found.append(f"row {row['prompt_id']} is in {side}, its family belongs to {given}")
+            elif (before := texts.get(row["text_hash"], side)) != side:
+                found.append(
+                    f"row {row['prompt_id']} is in {side}, its text was released in {before}"
+                )
     return found
 
 

@@ -65,14 +65,14 @@ def _precedence(prompt_id: str, released: Collection[str]) -> tuple[bool, bytes]
 def assign(
     rows: Sequence[Labeled], frozen: Mapping[str, str], config: SplitConfig
 ) -> dict[str, str]:
-    """Side (train or test) of every family of `rows`; public families are always in Train."""
+    """Side (train or test) of every family of `rows`; a new one with a public row is in Train."""
     families: dict[str, list[Labeled]] = defaultdict(list)
     for row in rows:
         families[row["family_id"]].append(row)
     sides = {key: _given(group, frozen.get(key)) for key, group in families.items()}
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for key, side in sides.items():
-        if side and families[key][0]["origin"] != "public":
+        if side and any(row["origin"] != "public" for row in families[key]):
             counts[_stratum(families[key])][side] += len(families[key])
     for key in sorted(families, key=lambda key: identity.hash_order("split", key)):
         if sides[key] is None:
@@ -84,7 +84,7 @@ def assign(
 
 
 def _given(family: Sequence[Labeled], frozen: str | None) -> str | None:
-    return "train" if family[0]["origin"] == "public" else frozen
+    return frozen or ("train" if any(row["origin"] == "public" for row in family) else None)
 
 
 def _stratum(family: Sequence[Labeled]) -> str:

@@ -70,7 +70,7 @@ def groups(
     elif call_per == "method":
         yield from (((place,), (one,)) for place, found in enumerate(drawn) for one in found)
     else:
-        names = ("prompt_id", "intended_label", "intended_category")
+        names = ("family_id", "intended_label", "intended_category")
         columns = list(zip(*(annotated[name].to_pylist() for name in names), strict=True))
         alike: dict[tuple[Method, str, str], list[int]] = defaultdict(list)
         for place, found in enumerate(drawn):

@@ -54,6 +54,7 @@ def draw(
 ) -> dict[str, str | None]:
     """The methods that a prompt gets, and the text where a transform makes it; else None.
 
+    The draw hangs on the family: another spelling of the prompt draws the same methods.
     A transform that would change nothing about the text is passed over.
     """
     if not annotation.has_outcome(row):
@@ -62,7 +63,7 @@ def draw(
     code = macro.code if macro else None
     fitting = methods.fitting(given(row["intended_label"]), code, row["lang"])
     drawn: dict[str, str | None] = {}
-    for key in identity.rendezvous(row["prompt_id"], fitting, len(fitting)):
+    for key in identity.rendezvous(row["family_id"], fitting, len(fitting)):
         if len(drawn) == config.rewrites_per_prompt:
             break
         transform = methods.by_id()[key].transform

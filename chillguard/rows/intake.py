@@ -11,7 +11,7 @@ from typing import Unpack
 from chillguard import identity
 from chillguard.tables import rows
 from chillguard.tables.reasons import KEPT, Reason, drop
-from chillguard.text import language, personal_data, screening
+from chillguard.text import language, matching, personal_data, screening
 
 # Patterns and screens run over every character, and a table holds it: 64 Ki characters are more
 # than any stage keeps (posts 2,000, prompts 1,000).
@@ -57,13 +57,16 @@ def prompt(
     """A prompt row at birth; `text` None makes a dropped slot (give `drop_reason`).
 
     `parents` are the rows it was made from. `born_from` names what else tells two births apart
-    (a query, a slot). A row without `family_id` is the root of its own family.
+    (a query, a slot). A row without parents is the root of its own family, and its `method` is the
+    name of its source, which is no part of its id.
     """
     admitted = admit(text or "")
-    key = identity.prompt_id(
-        origin, [*parents, *born_from], method, repeat, admitted.text or admitted.text_hash
-    )
-    row: rows.Prompt = {**_begun(key, origin, method, parents, admitted), **columns}
+    born_by = method if parents else ""
+    root = admitted.text or admitted.text_hash
+    key = identity.prompt_id(origin, [*parents, *born_from], born_by, repeat, root)
+    family = columns.get("family_id") or matching.family_id(root)
+    begun = _begun(key, family, origin, method, parents, admitted)
+    row: rows.Prompt = {**begun, **columns}
     if row["text"] and not row["lang"]:
         row["lang"] = language.detect(row["text"])
     if admitted.drop_reason:
@@ -72,12 +75,12 @@ def prompt(
 
 
 def _begun(
-    key: str, origin: str, method: str, parents: Sequence[str], admitted: Admitted
+    key: str, family: str, origin: str, method: str, parents: Sequence[str], admitted: Admitted
 ) -> rows.Prompt:
     """A prompt of which nothing else is known."""
     return {
         "prompt_id": key,
-        "family_id": key,
+        "family_id": family,
         "origin": origin,
         "method": method,
         "parent_ids": list(parents),

@@ -71,7 +71,7 @@ class Draw:
     """
 
     query: Query
-    posts: tuple[rows.IndexedPost, ...]
+    posts: tuple[rows.RetrievablePost, ...]
     twin: twins.TwinKind | None = None
 
     @property
@@ -112,18 +112,20 @@ def queries(
 def draws(
     asked: Iterable[Query],
     nearest: Iterable[Sequence[str]],
-    posts: Mapping[str, rows.IndexedPost],
+    posts: Mapping[str, rows.RetrievablePost],
     config: SynthesisConfig,
 ) -> list[Draw]:
     """Per query the posts drawn from its nearest ones; `nearest` is in the order of `asked`.
 
-    A query without posts draws nothing. The kinds of twins take turns.
+    What a query draws hangs on the compared texts of the posts, so that a post that is spelled
+    anew stays drawn. A query without posts draws nothing. The kinds of twins take turns.
     """
     kinds = twins.twin_kinds()
     found = []
     for query, candidates in zip(asked, nearest, strict=True):
-        ids = identity.rendezvous(query.query_id, candidates, config.prompts_per_query)
-        drawn = tuple(posts[one] for one in ids)
+        by_family = {posts[post_id]["family_id"]: posts[post_id] for post_id in candidates}
+        families = identity.rendezvous(query.query_id, by_family, config.prompts_per_query)
+        drawn = tuple(by_family[family] for family in families)
         if drawn:
             found.append(Draw(query, drawn))
         if drawn and query.number < config.twin_queries:
@@ -209,7 +211,7 @@ def _row(
         text,
         repeat=slot,
         born_from=[draw.query.query_id],
-        family_id=post["post_id"],
+        family_id=post["family_id"],
         context_post_ids=[other["post_id"] for other in draw.posts if other is not post],
         query_id=draw.query.query_id,
         call_key=outcome.call_key,

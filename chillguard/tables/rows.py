@@ -17,11 +17,16 @@ class Terms(TypedDict):
     may_train: bool
 
 
-class WithText(TypedDict):
-    """Whatever has an id and a text; a dropped row has none."""
+class Texted(TypedDict):
+    """Whatever has a text; a dropped row has none."""
+
+    text: str | None
+
+
+class WithText(Texted):
+    """Whatever has an id and a text."""
 
     prompt_id: str
-    text: str | None
 
 
 class Categorised(TypedDict):
@@ -34,6 +39,7 @@ class Derived(TypedDict):
     """What says whether a row was made from a post, or shown one."""
 
     family_id: str
+    parent_ids: list[str]
     context_post_ids: list[str]
 
 
@@ -235,6 +241,12 @@ class IndexedPost(Terms):
     embedding_model: str
     dimension: int
     retrievable: bool
+
+
+class RetrievablePost(IndexedPost):
+    """An indexed post, with the family of what is made from it."""
+
+    family_id: str
 
 
 class Rejected(TypedDict):

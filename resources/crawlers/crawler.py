@@ -19,6 +19,7 @@ from chillguard import identity
 from chillguard.rate import Rate
 from chillguard.rows import intake, records, removal
 from chillguard.tables.rows import SeedKeyword
+from chillguard.text import matching
 from resources.crawlers.faults import BadQuery, Blocked, Fault
 from resources.crawlers.http import Http
 from resources.crawlers.kinds import Source
@@ -195,8 +196,9 @@ class _Run:
 
     def _admit(self, post: Post) -> intake.Admitted:
         admitted = intake.admit(post.text)
-        key = identity.post_id(admitted.text or admitted.text_hash)
-        marks = removal.marks(key, post.native_id, self.source.name, post.url)
+        stands_for = admitted.text or admitted.text_hash
+        key, family = identity.post_id(stands_for), matching.family_id(stands_for)
+        marks = removal.marks(key, post.native_id, self.source.name, post.url, family)
         return admitted if marks.isdisjoint(self.taken_down) else intake.taken_down(admitted)
 
     def _tell_left_out(self, finished: Sequence[bool]) -> None:

@@ -58,6 +58,24 @@ class Releases(dg.ConfigurableResource):
             if prompt_id in self._read(version, side, ["prompt_id"])["prompt_id"].to_pylist()
         }
 
+    def sides(self, what: str) -> dict[str, str]:
+        """The side on which each `what` (`family_id`, `text_hash`) was released last.
+
+        Raises `dg.Failure` where a release cannot be read, since its rows might change sides.
+        """
+        for folder in sorted(self._root().glob("[!.]*/")):
+            if folder.is_dir() and not (folder / _MANIFEST).exists():
+                raise dg.Failure(
+                    f"release {folder} has no {_MANIFEST}, so the sides of its rows are not known: "
+                    "put it back from a backup, or move the folder away if it is no release"
+                )
+        found: dict[str, str] = {}
+        for version in self.versions():
+            for side in SIDES:
+                column = self._read(version, side, [what])[what]
+                found |= dict.fromkeys(column.to_pylist(), side)
+        return found
+
     def holding(self, prompt_ids: Collection[str]) -> dict[str, int]:
         """How many of the prompts each release holds that holds any, by version."""
         wanted = pa.array(sorted(prompt_ids), pa.string())

@@ -3,7 +3,7 @@ import pytest
 from chillguard import crawl, identity
 from chillguard.rows import intake
 from chillguard.tables import lineage
-from chillguard.text import screening
+from chillguard.text import matching, screening
 from tests.chillguard import builders
 
 POOL = lineage.EXPANDED_KEYWORDS.build(
@@ -97,6 +97,22 @@ def test_a_screened_post_leaves_its_hash_only():
     row = _posts([{"text": forbidden}])[0]
     assert (row["drop_reason"], row["text"], row["lang"]) == ("screened", None, None)
     assert forbidden not in str(row)
+
+
+@pytest.mark.parametrize("spelling", ["\u200b".join(TEXT), f" {TEXT} ……", f"{TEXT}😀"])
+def test_a_copy_in_another_spelling_is_no_second_post(spelling):
+    rows = _posts([{"text": TEXT, "id": "a"}, {"text": spelling, "id": "b"}])
+    found = {row["native_id"]: (row["drop_reason"], row["drop_evidence"]) for row in rows}
+    assert found == {"a": (None, None), "b": ("duplicate", "same text as a")}
+    assert len({row["post_id"] for row in rows}) == 2
+
+
+def test_a_copy_of_a_removed_post_in_another_spelling_is_barred():
+    pool, terms = lineage.EXPANDED_KEYWORDS.build([]), builders.TERMS
+    marks = {matching.family_id(TEXT)}
+    records = [{"text": "\u200b".join(TEXT)}]
+    table = crawl.posts(records, "a", pool, terms, crawl.CrawlConfig(), marks)
+    assert table["drop_reason"].to_pylist() == ["takedown"]
 
 
 def test_a_text_twice_is_kept_once_and_the_copy_names_the_kept_one():

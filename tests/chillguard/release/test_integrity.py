@@ -28,7 +28,7 @@ def clean():
 def test_clean_sides_have_no_breach(clean):
     assert integrity.leaks(*clean, GATE) == []
     assert integrity.personal(clean) == []
-    assert integrity.moved(*clean, {"k0": "train", "k7": "test", "gone": "test"}) == []
+    assert integrity.moved(*clean, {"k0": "train", "k7": "test", "gone": "test"}, {}) == []
     assert integrity.barred(clean) == []
 
 
@@ -36,7 +36,7 @@ def test_empty_sides_have_no_breach():
     empty = _sides([], [])
     assert integrity.leaks(*empty, GATE) == []
     assert integrity.personal(empty) == integrity.barred(empty) == []
-    assert integrity.moved(*empty, {}) == []
+    assert integrity.moved(*empty, {}, {}) == []
     assert integrity.leak_share(empty[0], lineage.RELEASE_DROPS.build([])) == 0.0
 
 
@@ -119,17 +119,48 @@ def test_placeholders_are_no_personal_data():
 def test_a_family_on_another_side_than_before_is_named(side, given, there):
     rows = [builders.labeled("a", family_id="f")]
     sides = _sides(rows, []) if side == "train" else _sides([], rows)
-    assert integrity.moved(*sides, {"f": given}) == [
+    assert integrity.moved(*sides, {"f": given}, {}) == [
         f"row a is in {side}, its family belongs to {there}"
     ]
 
 
+@pytest.mark.parametrize("before", ["train", "test"])
+def test_a_text_on_another_side_than_before_is_named_whatever_its_ids(before):
+    row = builders.labeled("new", BASE, family_id="new family")
+    texts = {row["text_hash"]: before}
+    assert integrity.moved(*_sides([row], []), {}, texts) == (
+        [] if before == "train" else ["row new is in train, its text was released in test"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("root", "how"),
+    [
+        (BASE, "read the same"),
+        ("\u200b".join(BASE), "read the same"),
+        (BASE[:-4] + "甲" + BASE[-3:], "jaccard=0."),
+        (builders.mixed(7), None),
+    ],
+)
+def test_roots_alike_on_both_sides_are_named_though_their_rows_are_not(root, how):
+    sides = _sides(
+        [builders.labeled("a", builders.mixed(2), family_id="f")],
+        [builders.labeled("b", builders.mixed(3), family_id="g")],
+    )
+    found = integrity.leaks(*sides, GATE, {"f": BASE, "g": root})
+    assert integrity.leaks(*sides, GATE) == []
+    assert bool(found) == bool(how)
+    if how:
+        assert found[0].startswith(how)
+        assert found[0].endswith("roots of Train family f and Test family g")
+
+
 def test_a_public_row_in_test_is_named():
     rows = [builders.labeled("a", origin="public")]
-    assert integrity.moved(*_sides([], rows), {}) == [
+    assert integrity.moved(*_sides([], rows), {}, {}) == [
         "row a is in test, its family belongs to train"
     ]
-    assert integrity.moved(*_sides(rows, []), {}) == []
+    assert integrity.moved(*_sides(rows, []), {}, {}) == []
 
 
 def test_a_row_whose_terms_bar_training_is_named():

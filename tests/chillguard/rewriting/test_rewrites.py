@@ -135,6 +135,15 @@ def test_the_number_of_rewrites_is_a_setting_and_more_keep_the_earlier_methods(c
     assert [*more][:count] == [*few]
 
 
+def test_a_prompt_that_is_spelled_anew_draws_the_same_methods(swap):
+    swap(*(method for method in rewrites.methods() if method.transform is None))
+    for n in range(20):
+        one = _prompt("a", text=builders.mixed(n), family_id=f"f{n}")
+        two = _prompt("b", text="·".join(builders.mixed(n)), family_id=f"f{n}")
+        drawn = [rewrites.draw(row, TAXONOMY, _config()) for row in (one, two)]
+        assert list(drawn[0]) == list(drawn[1])
+
+
 def test_a_transform_that_would_change_nothing_is_passed_over(swap):
     names = ("full_width", "emoji", "pinyin", "semantic_nesting")
     swap(BY_ID[name] for name in names)
