@@ -9,7 +9,7 @@ import pyarrow as pa
 from assets.metadata import outputs, result, results, sections
 from assets.pools import MODELS
 from chillguard import taxonomy
-from chillguard.labeling import anchors, jury, quality, report, review, review_export
+from chillguard.labeling import anchors, docket, jury, quality, report, review, review_export
 from chillguard.release import sides
 from chillguard.rows import records
 from chillguard.settings import Settings
@@ -71,7 +71,7 @@ def jury_votes(juror: str) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[pa.Table]:
         """One row per (prompt, juror): safe, unsafe or abstain."""
         ask, known = llm.asker(context), taxonomy.from_rows(categories)
-        prompts = jury.to_judge(clean_prompts, settings.labeling)
+        prompts = docket.to_judge(clean_prompts, settings.labeling.relabel_public)
         identity = llm.identity(juror)
         rows = jury.cast(juror, prompts, known, settings.labeling, ask, identity)
         return result(rows, ask.usage)
@@ -103,7 +103,7 @@ def labeled_prompts(jurors: Sequence[str]) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[pa.Table]:
         """One row per clean prompt: final label and category, or why there is none."""
         ask, known = llm.asker(context), taxonomy.from_rows(categories)
-        prompts = jury.to_label(clean_prompts, settings.labeling)
+        prompts = docket.to_label(clean_prompts, settings.labeling.relabel_public)
         cast = jury.by_prompt(votes[juror] for juror in jurors)
         reviewed = review.applied(review_decisions)
         rulings = jury.rule(prompts, cast, known, settings.labeling, ask, reviewed)

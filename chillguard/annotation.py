@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 import pyarrow as pa
 
 from chillguard.calls import call
-from chillguard.labeling import jury
+from chillguard.labeling import docket, jury
 from chillguard.rows import intake, records
 from chillguard.tables import lineage, rows
 from chillguard.tables.reasons import Reason, drop
@@ -86,7 +86,7 @@ def annotate(
     kept = [row for row in lineage.REAL_PROMPTS.rows(real) if row["drop_reason"] is None]
     bare = [row for row in kept if row["intended_label"] is None]
     votes = jury.by_prompt(jury.cast(juror, bare, taxonomy, config, ask) for juror in jurors)
-    rulings = jury.rule(jury.unlabeled(bare), votes, taxonomy, config, ask)
+    rulings = jury.rule(docket.unlabeled(bare), votes, taxonomy, config, ask)
     for row in bare:
         ruling = rulings[row["prompt_id"]]
         row["intended_label"], row["intended_category"] = ruling.label, ruling.category

@@ -13,10 +13,11 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from chillguard.calls import call, probabilities, roles
+from chillguard.labeling.docket import ToLabel
 from chillguard.labeling.review import Reviewed
 from chillguard.tables import lineage
 from chillguard.tables.reasons import Reason
-from chillguard.tables.rows import Clean, Labeled, WithText
+from chillguard.tables.rows import Labeled, WithText
 from chillguard.taxonomy import Taxonomy
 from prompts import named, render
 
@@ -67,40 +68,6 @@ class Ruling:
         """Share of valid votes for the majority verdict; None without a valid vote."""
         valid = self.valid
         return max(valid.count(v) for v in lineage.LABELS) / len(valid) if valid else None
-
-
-class ToLabel(WithText):
-    """A prompt that waits for its label; `own_label` is the one that a public sample keeps."""
-
-    own_label: str | None
-
-
-def to_judge(clean: pa.Table, config: LabelingConfig) -> list[ToLabel]:
-    """The kept rows of `clean_prompts` that the jury judges, as far as it needs them."""
-    return [row for row in to_label(clean, config) if row["own_label"] is None]
-
-
-def to_label(clean: pa.Table, config: LabelingConfig) -> list[ToLabel]:
-    """The kept rows of `clean_prompts`, as far as labeling needs them."""
-    kept = clean.filter(clean["drop_reason"].is_null())
-    rows_of = lineage.CLEAN_PROMPTS.rows(
-        kept.select(["prompt_id", "text", "origin", "source_label"])
-    )
-    owned = ((row, row["source_label"] if _keeps_own(row, config) else None) for row in rows_of)
-    return [_to_label(row, own_label) for row, own_label in owned]
-
-
-def unlabeled(prompts: Iterable[WithText]) -> list[ToLabel]:
-    """Prompts that have no label of their own to keep."""
-    return [_to_label(row, None) for row in prompts]
-
-
-def _to_label(row: WithText, own_label: str | None) -> ToLabel:
-    return {"prompt_id": row["prompt_id"], "text": row["text"], "own_label": own_label}
-
-
-def _keeps_own(row: Clean, config: LabelingConfig) -> bool:
-    return row["origin"] == "public" and not config.relabel_public
 
 
 def vote_requests(

@@ -14,7 +14,7 @@ import pyarrow as pa
 from chillguard import annotation, embedding, keywords, translation
 from chillguard.calls import call, roles
 from chillguard.cleaning import earlier, survivors
-from chillguard.labeling import anchors, jury, review
+from chillguard.labeling import anchors, docket, jury, review
 from chillguard.lineage import bounds
 from chillguard.rewriting import methods, rewrites
 from chillguard.settings import Settings
@@ -122,14 +122,14 @@ def _jury(
     watch: bounds.Watch,
 ) -> None:
     """Votes on every prompt, and rulings where all of them are known."""
-    prompts = jury.to_judge(clean, settings.labeling)
+    prompts = docket.to_judge(clean, settings.labeling.relabel_public)
     tables = []
     for juror in inputs.jurors:
         ask = watch.ask_for(roles.votes_of(juror))
         tables.append(jury.cast(juror, prompts, inputs.taxonomy, settings.labeling, ask))
     votes = jury.by_prompt(tables)
     unasked = _without_votes(watch, _judging(inputs))
-    labeled = jury.to_label(clean, settings.labeling)
+    labeled = docket.to_label(clean, settings.labeling.relabel_public)
     settled = [row for row in labeled if row["prompt_id"] not in unasked]
     ask = watch.ask_for("labeled_prompts")
     jury.rule(settled, votes, inputs.taxonomy, settings.labeling, ask, reviewed)

@@ -6,7 +6,6 @@ What a source says of itself is `chillguard.rows.sources`; opening and decoding 
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any, NotRequired, TypedDict, cast
 
 import pyarrow as pa
@@ -16,37 +15,16 @@ from chillguard.rows.sources import AnySource as AnySource
 from chillguard.rows.sources import HubConfig as HubConfig
 from chillguard.rows.sources import RowSource as RowSource
 from chillguard.rows.sources import SourceConfig as SourceConfig
+from chillguard.rows.tally import Parsed as Parsed
+from chillguard.rows.tally import RecordError as RecordError
+from chillguard.rows.tally import Reject as Reject
+from chillguard.rows.tally import Tally, hold_against, shown
 from chillguard.rows.values import written
 from chillguard.tables import lineage
 from chillguard.text import language
 
-_MAX_SHOWN = 32
-_MAX_VALUES = 8
 _MAX_COUNTED = 1000
 _TEXTS = ("text", "response")
-
-
-@dataclass(frozen=True)
-class Parsed:
-    """One row of a file: its line (from 1) and its columns, or why it could not be decoded.
-
-    `file` is the name of the file where the source has several.
-    """
-
-    line: int
-    columns: Mapping[str, Any]
-    error: str | None = None
-    file: str | None = None
-
-
-@dataclass(frozen=True)
-class Reject:
-    """A row that cannot be used; the reason never quotes the text."""
-
-    source: str
-    line: int
-    column: str
-    reason: str
 
 
 class Record(TypedDict):
@@ -64,29 +42,12 @@ class Record(TypedDict):
     response: NotRequired[str]
 
 
-class RecordError(ValueError):
-    """A source of which no row can be used; the message names file, line and column."""
-
-
 class _Fault(ValueError):
     """Why a row cannot be used: the column at fault, and the reason."""
 
     def __init__(self, column: str, reason: str) -> None:
         super().__init__(reason)
         self.column, self.reason = column, reason
-
-
-@dataclass
-class _Tally:
-    """What a source held: needed for what is told when there is no good row, or no such column."""
-
-    read: int = 0
-    good: int = 0
-    unwanted: int = 0
-    first_reject: tuple[Parsed, Reject] | None = None
-    first_row: dict[str | None, Parsed] = field(default_factory=dict)
-    lacking: dict[str | None, set[str]] = field(default_factory=dict)
-    values: dict[str, Counter[str]] = field(default_factory=dict)
 
 
 def accept(
@@ -97,7 +58,7 @@ def accept(
     Raises `RecordError` if the source holds no row, if not one is wanted or good, or if no row of
     a file has a column that the source names.
     """
-    known_codes, tally = frozenset(codes), _Tally()
+    known_codes, tally = frozenset(codes), Tally()
     for row in map(_flat, parsed) if source.shape == "label_studio" else parsed:
         if row.error is None and not _wanted(row, source, tally):
             continue
@@ -111,7 +72,7 @@ def accept(
         else:
             tally.good += 1
             yield record
-    _hold_against(source, tally)
+    hold_against(source, tally)
 
 
 def rejected_rows(rejects: Iterable[Reject]) -> pa.Table:
@@ -131,7 +92,7 @@ def _flat(row: Parsed) -> Parsed:
     return Parsed(row.line, shapes.flat(row.columns), row.error, row.file)
 
 
-def _wanted(row: Parsed, source: AnySource, tally: _Tally) -> bool:
+def _wanted(row: Parsed, source: AnySource, tally: Tally) -> bool:
     """Whether `where` asks for the row; what it holds in the named columns is taken down."""
     if row.file not in tally.lacking:
         tally.lacking[row.file] = source.named_columns
@@ -220,26 +181,18 @@ def _form(
     try:
         form = value if name in _TEXTS else written(value)
     except TypeError:
-        raise _Fault(column, f"{name} {_shown(value)} is not one value") from None
+        raise _Fault(column, f"{name} {shown(value)} is not one value") from None
     if form is None:
         return None
     if not _is_text(form):
         raise _Fault(column, "holds a lone surrogate")
     if name == "category" and form not in codes:
-        raise _Fault(column, f"category {_shown(value)} is not in the taxonomy")
+        raise _Fault(column, f"category {shown(value)} is not in the taxonomy")
     if name != "label":
         return form
     if form not in source.labels:
-        raise _Fault(column, f"label {_shown(value)} is not one of {sorted(source.labels)}")
+        raise _Fault(column, f"label {shown(value)} is not one of {sorted(source.labels)}")
     return source.labels[form]
-
-
-def _shown(value: Any) -> str:
-    """A value as an error may show it: a long one is likely to be a text under a wrong name."""
-    form = repr(value)
-    return (
-        form if len(form) <= _MAX_SHOWN else f"({type(value).__name__} of {len(form)} characters)"
-    )
 
 
 def _text_fault(value: Any) -> str | None:
@@ -263,52 +216,3 @@ def _is_text(value: str) -> bool:
 def _reject(source: AnySource, row: Parsed, column: str, reason: str) -> Reject:
     name = f"{source.name}/{row.file}" if row.file else source.name
     return Reject(name, row.line, column, reason)
-
-
-def _hold_against(source: AnySource, tally: _Tally) -> None:
-    """Raise `RecordError` for a source that gave nothing, or lacks a column that it names."""
-    if not tally.read and not tally.unwanted:
-        raise RecordError(
-            f"source {source.name!r}, {source.place}: there is not one row; set `path` or "
-            "`exclude_files` of the source in the profile, or take the source out"
-        )
-    for file, lacking in tally.lacking.items():
-        if lacking and tally.read != source.limit:
-            raise RecordError(_nowhere(source, tally.first_row[file], sorted(lacking)[0]))
-    if not tally.read:
-        raise RecordError(_nothing_wanted(source, tally))
-    if tally.first_reject and not tally.good:
-        raise RecordError(_nothing_good(source, *tally.first_reject))
-
-
-def _nothing_good(source: AnySource, row: Parsed, reject: Reject) -> str:
-    return (
-        f"source {source.name!r}, {_place(source, row)}: no row can be used; first, line "
-        f"{reject.line}, column {reject.column!r}: {reject.reason}. "
-        f"The file's columns are {sorted(row.columns)}; set `columns` of the source in the profile."
-    )
-
-
-def _nowhere(source: AnySource, row: Parsed, column: str) -> str:
-    return (
-        f"source {source.name!r}, {_place(source, row)}: no row has a column {column!r}. The "
-        f"columns of line {row.line} are {sorted(row.columns)}; set `columns`, `where` or `shape` "
-        "of the source in the profile."
-    )
-
-
-def _nothing_wanted(source: AnySource, tally: _Tally) -> str:
-    column, counts = next(iter(tally.values.items()))
-    seen = ", ".join(
-        f"{_shown(value)} ({count:,})" for value, count in counts.most_common(_MAX_VALUES)
-    )
-    more = ", …" if len(counts) > _MAX_VALUES else ""
-    return (
-        f"source {source.name!r}, {source.place}: `where` keeps none of {tally.unwanted:,} rows: "
-        f"column {column!r} should be one of {source.where[column]}, and holds {seen}{more}; mend "
-        "`where` of the source in the profile."
-    )
-
-
-def _place(source: AnySource, row: Parsed) -> str:
-    return f"{source.place}, {row.file}" if row.file else source.place

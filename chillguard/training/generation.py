@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from chillguard import identity
 from chillguard.calls import call, refusals, roles
 from chillguard.cleaning import survivors
-from chillguard.labeling import jury
+from chillguard.labeling import docket, jury
 from chillguard.release import decontamination
 from chillguard.rows import guards, intake
 from chillguard.tables import lineage, training
@@ -170,7 +170,7 @@ def rejudge(
     """Drop kept rows that the jury, or the tie-breaker after it, labels otherwise than the seed."""
     kept = [row for row in rows if row["drop_reason"] is None]
     votes = jury.by_prompt(jury.cast(juror, kept, categories, config, ask) for juror in jurors)
-    rulings = jury.decide(jury.unlabeled(kept), votes, categories, config, ask)
+    rulings = jury.decide(docket.unlabeled(kept), votes, categories, config, ask)
     for row in kept:
         label = rulings[row["prompt_id"]].label
         if label is None:

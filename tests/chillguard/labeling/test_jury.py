@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from chillguard import taxonomy
 from chillguard.calls import call
-from chillguard.labeling import jury
+from chillguard.labeling import docket, jury
 from chillguard.tables import lineage
 from tests.chillguard import builders
 
@@ -271,7 +271,7 @@ def _cleaned(*rows):
 
 def test_only_kept_rows_are_judged():
     table = _cleaned(builders.prompt("a"), builders.prompt("b", drop_reason="duplicate"))
-    assert [row["prompt_id"] for row in jury.to_judge(table, CONFIG)] == ["a"]
+    assert [row["prompt_id"] for row in docket.to_judge(table, CONFIG.relabel_public)] == ["a"]
 
 
 def test_labelled_rows_carry_their_ruling_and_the_votes():
@@ -318,14 +318,14 @@ def _public_rows():
 
 @pytest.mark.parametrize(("config", "judged"), [(CONFIG, "abcd"), (OWN, "cd")])
 def test_public_samples_with_a_label_are_judged_only_if_they_are_relabelled(config, judged):
-    rows = jury.to_judge(_public_rows(), config)
+    rows = docket.to_judge(_public_rows(), config.relabel_public)
     assert "".join(row["prompt_id"] for row in rows) == judged
 
 
 def test_a_public_sample_that_keeps_its_label_gets_a_category_and_says_who_decided():
     ask = builders.Ask(categorizer=lambda r: "M1a", tie_breaker=lambda r: "safe")
     votes = {key: _votes(("safe",) * 4) for key in "cd"}
-    rows = jury.to_label(_public_rows(), OWN)
+    rows = docket.to_label(_public_rows(), OWN.relabel_public)
     rulings = jury.rule(rows, votes, SMALL, OWN, ask)
     found = builders.by_id(jury.rows(_public_rows(), rulings, SMALL))
     kept = {

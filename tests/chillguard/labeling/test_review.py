@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chillguard.labeling import jury, review, review_export
+from chillguard.labeling import docket, jury, review, review_export
 from chillguard.rows import records
 from chillguard.tables import lineage
 from tests.chillguard import builders
@@ -299,7 +299,9 @@ def test_every_judged_row_is_labelled_dropped_or_decided_and_what_is_open_waits(
     reviewed = {str(n): ("unsafe", "M1a") for n in decided if n < len(table)}
     ask = builders.Ask(tie_breaker=lambda r: tie, categorizer=lambda r: code)
     config = jury.LabelingConfig(quorum=quorum)
-    rulings = jury.rule(jury.to_judge(clean, config), votes, SMALL, config, ask, reviewed)
+    rulings = jury.rule(
+        docket.to_judge(clean, config.relabel_public), votes, SMALL, config, ask, reviewed
+    )
     labeled = jury.rows(clean, rulings, SMALL)
     assert lineage.LABELED_PROMPTS.problems(labeled) == []
     waiting = {row["prompt_id"]: row for row in review.waiting(labeled, {})}
