@@ -32,6 +32,7 @@ _FINISHES = {
 }
 _FINISH = {word: finish for finish, words in _FINISHES.items() for word in words.split()}
 _MAX_NAME = 64
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_.:\-]+\Z")
 _STRANGE = re.compile(r"[^\w.:\-]+")
 _TAGS = "think|thinking|thought|thoughts|reasoning|seed:think"
 _OPENS = re.compile(rf"\s*(?:<(?:{_TAGS})>|\[THINK\]|◁think▷)", re.IGNORECASE)
@@ -42,6 +43,10 @@ _END_MARKS = re.compile(
 )
 _FENCE = re.compile(r"\A\s*(```+|~~~+)[\w+-]*[ \t]*\n?(.*?)\n?\s*\1\s*\Z", re.DOTALL)
 _WRAPPED = re.compile(r"\A(\*\*\*|\*\*|__|\*|_|`)(?!\s)([^*_`\n]+)(?<!\s)\1([.。!！]?)\Z")
+
+
+# Without one of these a text is plain: the common case costs next to nothing.
+_MARKED = re.compile(r"[<\[◁`~*_]")
 
 
 class TokenLogprob(TypedDict):
@@ -66,11 +71,15 @@ def name(value: Any) -> str | None:
     """A name that an endpoint gave to something, bounded and without markup; None if it is none."""
     if isinstance(value, bool) or not isinstance(value, str | int):
         return None
+    if isinstance(value, str) and len(value) <= _MAX_NAME and _PLAIN_NAME.match(value):
+        return value
     told = str(value) if isinstance(value, str) or abs(value) < 10**_MAX_NAME else ""
     return _STRANGE.sub("_", storable(told.strip()))[:_MAX_NAME] or None
 
 
 def _finish(value: Any) -> str:
+    if value == "stop":
+        return "stop"
     told = name(value)
     if told is None:
         return "unknown"
@@ -140,6 +149,8 @@ def plain(answer: Answer) -> Answer:
 
     Nothing is guessed: what stands beside a fence, or between words, stays and is the parser's.
     """
+    if not _MARKED.search(answer.text):
+        return answer
     cut = _after_thinking(answer.text)
     text = _END_MARKS.sub("", answer.text[cut:])
     logprobs = _from(answer.logprobs, answer.text, cut) if cut else answer.logprobs
