@@ -18,6 +18,7 @@ ELSEWHERE = {
     # Names, or tables without a line of behaviour.
     "assets/pools.py": "tests/pipelines/test_definitions.py",
     "chillguard/tables/__init__.py": "tests/invariant/test_every_table.py",
+    "chillguard/tables/columns.py": "tests/invariant/test_every_table.py",
     "chillguard/tables/jury.py": "tests/invariant/test_every_table.py",
     "chillguard/tables/training.py": "tests/invariant/test_every_table.py",
     "resources/models/ledger_tables.py": "tests/resources/models/test_ledger.py",
@@ -30,6 +31,19 @@ ELSEWHERE = {
     "chillguard/rows/removal.py": "tests/chillguard/lineage/test_takedown.py",
     "resources/crawlers/store.py": "tests/resources/crawlers/test_crawler_passes.py",
     "resources/models/endpoint.py": "tests/resources/models/test_engine.py",
+    "chillguard/labeling/docket.py": "tests/chillguard/labeling/test_jury.py",
+    "chillguard/lineage/bounds.py": "tests/chillguard/lineage/test_plan.py",
+    "chillguard/rows/tally.py": "tests/chillguard/rows/test_records.py",
+    "pipelines/console.py": "tests/pipelines/test_ending.py",
+    "resources/crawlers/faults.py": "tests/resources/crawlers/test_http_faults.py",
+    "resources/inputs/origins.py": "tests/pipelines/test_trace.py",
+    "resources/models/asking.py": "tests/resources/models/test_stream_faults.py",
+    "resources/models/claims.py": "tests/resources/models/test_stream_faults.py",
+    "resources/models/desk.py": "tests/resources/models/test_engine.py",
+    "resources/models/evidence.py": "tests/resources/models/test_stream_faults.py",
+    "resources/models/failures.py": "tests/resources/models/test_chat.py",
+    "resources/models/outbox.py": "tests/resources/models/test_stream_faults.py",
+    "resources/models/till.py": "tests/resources/models/test_stream_faults.py",
     # Tested with the file that it reads.
     "chillguard/release/approval.py": "tests/resources/home/test_approvals.py",
     # A site each: every test runs over all of them.
