@@ -50,7 +50,7 @@ def exchange(shape: Shape, value: Any) -> Exchange:
     return Exchange(turns[asked[-1]][1], next(answers, None))
 
 
-def flat(columns: Mapping[str, Any]) -> Mapping[str, Any]:
+def flat(columns: Mapping[str, object]) -> Mapping[str, Any]:
     """A task of Label Studio as one row: its data, its id, and what annotators chose by name.
 
     A choice on which annotators differ is null. A flat export (JSON-MIN, CSV) stays as it is.
@@ -96,11 +96,11 @@ def _words(content: Any, text_key: str) -> str | None:
     return "\n".join(words) or None
 
 
-def _items(value: Any) -> list[Mapping[str, Any]]:
+def _items(value: Any) -> list[Mapping[str, object]]:
     return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list) else []
 
 
-def _choices(part: Mapping[str, Any]) -> list[str]:
+def _choices(part: Mapping[str, object]) -> list[str]:
     value = part.get("value")
     choices = value.get("choices") if isinstance(value, Mapping) else None
     return [", ".join(map(str, choices))] if isinstance(choices, list) and choices else []

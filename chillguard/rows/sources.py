@@ -145,6 +145,6 @@ class HubConfig(RowSource):
 AnySource = Annotated[SourceConfig | HubConfig, Field(discriminator="kind")]
 
 
-def has(names: Mapping[str, Any] | list[str], column: str) -> bool:
+def has(names: Mapping[str, object] | list[str], column: str) -> bool:
     """Whether a file with these columns holds a named one, or the object that it lies in."""
     return column in names or column.split(".")[0] in names

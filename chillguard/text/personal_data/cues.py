@@ -2,16 +2,15 @@
 
 import functools
 import re
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
 from chillguard import taxonomy
 
 
 @functools.cache
-def words() -> dict[str, Any]:
+def words() -> Mapping[str, Sequence[str]]:
     """The lists of words by name."""
-    lists: dict[str, Any] = taxonomy.packaged("personal_data.yaml")
+    lists: Mapping[str, Sequence[str]] = taxonomy.packaged("personal_data.yaml")
     return lists
 
 

@@ -29,7 +29,7 @@ def _values(pattern: re.Pattern[str], plain: str) -> Iterator[Found]:
 
 def _name(end: str, *lists: str) -> str:
     """A surname of the lists and a given name of one or two characters, before `end`."""
-    surnames = "".join(cues.words()[name] for name in lists).replace(" ", "")
+    surnames = "".join("".join(cues.words()[name]) for name in lists).replace(" ", "")
     first = rf"(?:{cues.any_of('double_surnames')}|[{surnames}])"
     return rf"(?!{cues.any_of('no_names')}){first}{_HAN}{{1,2}}?{end}"
 
