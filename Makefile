@@ -3,9 +3,11 @@
 #   make plan    what a run would ask and cost; pays for nothing
 #   make trace   where a prompt comes from and what became of it (PROMPT=<id>, TEXT=1 unmasked)
 #   make test    make check, then all tests
-#   make check   format, lint, types, import contracts, dead code, code location loads
+#   make check   format, lint, types, import contracts, dead code, code location loads, docs build
+#   make check-profile   whether the active profile can be run: one sentence per fault
 #   make ui      Dagster in the browser on 127.0.0.1:3000 (PORT=… for another)
 #   make engine  the real-engine environment: vLLM on CPU, in a cache folder outside the project
+#   make docs    build the documentation site into build/docs
 #   make bench   benchmarks, one JSON object per figure (NAME=… for one of benchmarks/)
 #   make drill   kill the engine and the whole lineage at random moments, and compare; JSON reports
 #   make migrate-ledger   copy the ledger to another database (FROM=… TO=…, SQLAlchemy URLs)
@@ -15,7 +17,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := run
-.PHONY: run plan trace migrate-ledger test check ui engine bench drill lock clean home
+.PHONY: run plan trace migrate-ledger test check check-profile ui docs engine bench drill lock clean home
 
 PYTHON ?= $(or $(shell command -v python3.11),python3)
 PORT ?= 3000
@@ -26,11 +28,13 @@ UV := $(BIN)/uv pip --quiet
 ENGINE_PINS := requirements/engine.txt requirements/engine-overrides.txt
 ENGINE_VERSION := $(shell cat $(ENGINE_PINS) | sha256sum | cut -c1-12)
 export CHILLGUARD_ENGINE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/chillguard/engine-$(ENGINE_VERSION)
+# Strict: a broken link, a missing anchor or a page outside the navigation fails the build.
+MKDOCS = PYTHONWARNINGS=ignore NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 QUIET := {"loggers":{"console":{"config":{"log_level":"INFO"}}}}
 
 run: .venv/core home
-	PYTHONWARNINGS=ignore $(BIN)/dagster asset materialize -m pipelines.definitions --select 'not (key:refresh_plan or group:training)' --config-json '$(QUIET)'
-	$(BIN)/python -m pipelines.summary
+	status=0; PYTHONWARNINGS=ignore $(BIN)/dagster asset materialize -m pipelines.definitions --select 'not (key:refresh_plan or group:training)' --config-json '$(QUIET)' || status=$$?; \
+	PYTHONWARNINGS=ignore $(BIN)/python -m pipelines.summary $$status
 
 plan: .venv/core home
 	PYTHONWARNINGS=ignore $(BIN)/dagster asset materialize -m pipelines.definitions --select refresh_plan --config-json '$(QUIET)'
@@ -51,7 +55,7 @@ bench: .venv/dev .venv/train
 	for file in benchmarks/$(or $(NAME),*)_bench.py; do $(BIN)/python "$$file"; done
 
 drill: .venv/dev
-	failed=0; for name in kill lineage; do $(BIN)/python benchmarks/$${name}_drill.py || failed=1; done; exit $$failed
+	failed=0; for name in kill lineage answers; do $(BIN)/python benchmarks/$${name}_drill.py || failed=1; done; exit $$failed
 
 check: .venv/dev home
 	$(BIN)/ruff format --check .
@@ -60,8 +64,18 @@ check: .venv/dev home
 	$(BIN)/lint-imports
 	$(BIN)/vulture
 	PYTHONWARNINGS=ignore $(BIN)/dagster definitions validate -w workspace.yaml
+	$(MKDOCS) --quiet
+
+docs: .venv/dev
+	$(MKDOCS)
+	@echo "The documentation is in $(CURDIR)/build/docs/index.html; its search works where it is served:"
+	@echo "$(BIN)/python -m http.server -b 127.0.0.1 -d build/docs 8000"
+
+check-profile: .venv/core home
+	PYTHONWARNINGS=ignore $(BIN)/python -m pipelines.check_profile
 
 ui: .venv/core home
+	PYTHONWARNINGS=ignore $(BIN)/python -m pipelines.check_profile --graph
 	PYTHONWARNINGS=ignore $(BIN)/dagster dev -h 127.0.0.1 -p $(PORT) -w workspace.yaml
 
 lock: .venv/bin/uv

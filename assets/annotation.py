@@ -6,7 +6,6 @@ import dagster as dg
 import pyarrow as pa
 
 from assets.metadata import outputs, result, results
-from assets.plan import PLAN
 from assets.pools import MODELS
 from chillguard import annotation, taxonomy
 from chillguard.labeling import jury
@@ -26,7 +25,6 @@ _REJECTS = dg.AssetKey(["rejected_rows", "real_prompts"])
     group_name=GROUP,
     outs=outputs({_REAL: "production prompt", _REJECTS: "input row that cannot be used"}),
     ins={"categories": dg.AssetIn("taxonomy")},
-    deps=[PLAN],
     can_subset=True,
 )
 def real_prompts(
@@ -35,7 +33,7 @@ def real_prompts(
     """One row per production prompt; personal data is replaced at read."""
     rejects: list[records.Reject] = []
     codes = taxonomy.from_rows(categories).codes
-    rows = annotation.real_rows(real_prompt_files.records(codes, rejects))
+    rows = annotation.real_rows(real_prompt_files.records(codes, rejects, context.log.info))
     yield from results(context, {_REAL: rows, _REJECTS: records.rejected_rows(rejects)})
 
 

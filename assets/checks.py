@@ -10,16 +10,19 @@ import dagster as dg
 import pyarrow as pa
 
 from chillguard import taxonomy
-from chillguard.release import funnel, integrity
+from chillguard.release import funnel, integrity, roots
 from chillguard.settings import Settings
 from chillguard.tables import table_of
 from chillguard.training import generation
+from resources.home import frozen
+from resources.home.releases import Releases
 from resources.home.state import State
 from resources.training.jobs import Training
 
 _SHOWN = 20
 _TRAIN = dg.AssetKey("train_set")
 _TEST = {"test": dg.AssetIn("test_set")}
+_CANDIDATES = {"candidates": dg.AssetIn("candidate_prompts")}
 
 
 def _passed_if_none(
@@ -49,6 +52,17 @@ def schema_check(key: dg.AssetKey) -> dg.AssetChecksDefinition:
     return schema_holds
 
 
+def votes_check(key: dg.AssetKey) -> dg.AssetChecksDefinition:
+    """The check of one juror's votes: a juror that never votes is no juror."""
+
+    @dg.asset_check(asset=key, name="juror_votes", blocking=True)
+    def juror_votes(table: pa.Table, settings: dg.ResourceParam[Settings]) -> dg.AssetCheckResult:
+        """The juror does not abstain on nearly all prompts."""
+        return _blocking(integrity.abstaining(table, settings.bounds))
+
+    return juror_votes
+
+
 def funnel_check(lineage: Sequence[dg.AssetKey]) -> dg.AssetChecksDefinition:
     """The check that rows in = kept + dropped, from sources to release."""
     names = {"__".join(key.path): key for key in lineage}
@@ -68,12 +82,22 @@ def funnel_check(lineage: Sequence[dg.AssetKey]) -> dg.AssetChecksDefinition:
     return funnel_adds_up
 
 
-@dg.asset_check(asset="train_set", name="no_leak", blocking=True, additional_ins=_TEST)
+@dg.asset_check(
+    asset="train_set",
+    name="no_leak",
+    blocking=True,
+    additional_ins={**_TEST, **_CANDIDATES, "posts": dg.AssetIn("post_index")},
+)
 def no_leak(
-    train: pa.Table, test: pa.Table, settings: dg.ResourceParam[Settings]
+    train: pa.Table,
+    test: pa.Table,
+    candidates: pa.Table,
+    posts: pa.Table,
+    settings: dg.ResourceParam[Settings],
 ) -> dg.AssetCheckResult:
-    """No text, no family and no near-duplicate stands on both sides."""
-    return _blocking(integrity.leaks(train, test, settings.cleaning))
+    """No text, no family, no root of one and no near-duplicate stands on both sides."""
+    root_texts = roots.texts(candidates, posts)
+    return _blocking(integrity.leaks(train, test, settings.cleaning, root_texts))
 
 
 @dg.asset_check(asset="train_set", name="no_personal_data", blocking=True, additional_ins=_TEST)
@@ -82,10 +106,23 @@ def no_personal_data(train: pa.Table, test: pa.Table) -> dg.AssetCheckResult:
     return _blocking(integrity.personal((train, test)))
 
 
-@dg.asset_check(asset="train_set", name="frozen_sides", blocking=True, additional_ins=_TEST)
-def frozen_sides(train: pa.Table, test: pa.Table, state: State) -> dg.AssetCheckResult:
-    """No family changed sides since an earlier release; public rows are in Train."""
-    return _blocking(integrity.moved(train, test, state.splits()))
+@dg.asset_check(
+    asset="train_set",
+    name="frozen_sides",
+    blocking=True,
+    additional_ins={**_TEST, **_CANDIDATES},
+)
+def frozen_sides(
+    context: dg.AssetCheckExecutionContext,
+    train: pa.Table,
+    test: pa.Table,
+    candidates: pa.Table,
+    state: State,
+    releases: Releases,
+) -> dg.AssetCheckResult:
+    """No family and no text changed sides since an earlier release; public rows are in Train."""
+    before = frozen.earlier(state, releases, candidates, context.log.warning)
+    return _blocking(integrity.moved(train, test, before.frozen, before.texts))
 
 
 @dg.asset_check(

@@ -6,6 +6,7 @@ import pyarrow as pa
 from assets.metadata import result
 from chillguard.cleaning import earlier, survivors
 from chillguard.settings import Settings
+from resources.home import frozen
 from resources.home.releases import Releases
 from resources.home.state import State
 
@@ -20,11 +21,19 @@ def clean_prompts(
     """One row per candidate prompt, dropped ones with reason and twin."""
     config = settings.cleaning
     survivors.self_test(config.shingles)
-    departed = earlier.departed(
+    gone = departed(candidate_prompts, releases, state, config)
+    return result(survivors.clean(candidate_prompts, releases.released_ids(), config, gone))
+
+
+def departed(
+    candidates: pa.Table, releases: Releases, state: State, config: survivors.CleaningConfig
+) -> earlier.Earlier:
+    """What earlier releases hold that is no candidate any more."""
+    return earlier.departed(
         releases.all_rows(earlier.COLUMNS) if config.earlier_releases else (),
-        candidate_prompts,
+        candidates,
         state.taken_down(),
         state.signatures(config.shingles),
         config.shingles,
+        frozen.successors(releases, candidates),
     )
-    return result(survivors.clean(candidate_prompts, releases.released_ids(), config, departed))

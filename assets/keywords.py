@@ -4,11 +4,11 @@ import dagster as dg
 import pyarrow as pa
 
 from assets.metadata import result
-from assets.plan import PLAN
 from assets.pools import MODELS
 from chillguard import keywords, taxonomy
 from chillguard.settings import Settings
 from prompts import fingerprint
+from resources.home.releases import Releases
 from resources.home.state import State
 from resources.inputs.files import YamlFile
 from resources.models.llm import LanguageModels
@@ -16,7 +16,7 @@ from resources.models.llm import LanguageModels
 GROUP = "keywords"
 
 
-@dg.asset(group_name=GROUP, name="taxonomy", deps=[PLAN])
+@dg.asset(group_name=GROUP, name="taxonomy")
 def taxonomy_asset(taxonomy_file: YamlFile) -> dg.MaterializeResult[pa.Table]:
     """One row per category: the risk taxonomy, macro and micro, with labels and definitions."""
     return result(taxonomy.rows(taxonomy.parse(taxonomy_file.load(), taxonomy_file.path)))
@@ -44,8 +44,10 @@ def expanded_keywords(
     settings: dg.ResourceParam[Settings],
     llm: LanguageModels,
     state: State,
+    releases: Releases,
 ) -> dg.MaterializeResult[pa.Table]:
     """One row per keyword: the pool, seeds and expansions, that only ever grows."""
+    state.require_keywords(len(releases.versions()))
     ask = llm.asker(context)
     known = taxonomy.from_rows(categories)
     pool = keywords.expand(state.keywords(), seed_keywords, known, settings.keywords, ask)

@@ -1,15 +1,15 @@
 """The jury, final labels, review and jury quality (paper section 3.2)."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import dagster as dg
 import pyarrow as pa
 
 from assets.metadata import outputs, result, results, sections
-from assets.plan import PLAN
 from assets.pools import MODELS
 from chillguard import taxonomy
-from chillguard.labeling import anchors, jury, quality, report, review, review_export
+from chillguard.labeling import anchors, docket, jury, quality, report, review, review_export
 from chillguard.release import sides
 from chillguard.rows import records
 from chillguard.settings import Settings
@@ -34,7 +34,6 @@ def _votes(jurors: Sequence[str]) -> dict[str, dg.AssetIn]:
     group_name=GROUP,
     outs=outputs({_DECISIONS: "decision of a reviewer", _REJECTS: "input row that is no decision"}),
     ins={"categories": dg.AssetIn("taxonomy"), "clean_prompts": dg.AssetIn("clean_prompts")},
-    deps=[PLAN],
     can_subset=True,
 )
 def review_decisions(
@@ -72,10 +71,9 @@ def jury_votes(juror: str) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[pa.Table]:
         """One row per (prompt, juror): safe, unsafe or abstain."""
         ask, known = llm.asker(context), taxonomy.from_rows(categories)
-        prompts = jury.to_judge(clean_prompts, settings.labeling)
-        requests = jury.vote_requests(prompts, known, settings.labeling)
-        outcomes = ask(juror, requests, jury.parse_vote, len(prompts))
-        rows = jury.vote_rows(outcomes, juror, llm.identity(juror))
+        prompts = docket.to_judge(clean_prompts, settings.labeling.relabel_public)
+        identity = llm.identity(juror)
+        rows = jury.cast(juror, prompts, known, settings.labeling, ask, identity)
         return result(rows, ask.usage)
 
     return votes
@@ -105,7 +103,7 @@ def labeled_prompts(jurors: Sequence[str]) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[pa.Table]:
         """One row per clean prompt: final label and category, or why there is none."""
         ask, known = llm.asker(context), taxonomy.from_rows(categories)
-        prompts = jury.to_label(clean_prompts, settings.labeling)
+        prompts = docket.to_label(clean_prompts, settings.labeling.relabel_public)
         cast = jury.by_prompt(votes[juror] for juror in jurors)
         reviewed = review.applied(review_decisions)
         rulings = jury.rule(prompts, cast, known, settings.labeling, ask, reviewed)
@@ -209,6 +207,6 @@ def jury_quality_asset(jurors: Sequence[str]) -> dg.AssetsDefinition:
             review_decisions,
         )
         shown = sections(report.sections(table), report.pictures(table))
-        return result(table, **report.headline(table), **shown)
+        return result(table, **dict[str, Any](report.headline(table)), **shown)
 
     return measured

@@ -1,7 +1,6 @@
 """What a person sees of a materialised table: counts, drops, pictures, masked previews, usage."""
 
 import base64
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,15 +9,19 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
-from chillguard import plots
+from chillguard import identity, plots
 from chillguard.labeling import report
-from chillguard.lineage.plan import StagePlan
 from chillguard.release import card
+from chillguard.rows import records
+from chillguard.tables.reasons import Reason
 from chillguard.text import personal_data
+from resources.models.planner import StagePlan
 from resources.models.progress import Usage
 
+Cell = str | int | float | bool | None
 _PREVIEW_ROWS = 5
 _SHOWN_STEPS = 50
+_SHOWN_REJECTS = 50
 _CURVES = ("loss", "beta", "alpha")
 _PICTURED = {"label": "rows per label", "intended_label": "rows per intended label"}
 _CATEGORIES = {"micro_category": "rows per category", "intended_category": "rows per intended one"}
@@ -55,10 +58,7 @@ def results(
 
 def data_version(table: pa.Table) -> dg.DataVersion:
     """Digest of the rows: equal content, equal version."""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as stream:
-        stream.write_table(table.combine_chunks())
-    return dg.DataVersion(hashlib.sha256(sink.getvalue()).hexdigest())
+    return dg.DataVersion(identity.table_digest(table))
 
 
 def paths(folder: Path, names: Iterable[str]) -> dict[str, Any]:
@@ -81,10 +81,10 @@ def counts(table: pa.Table) -> dict[str, Any]:
     if "drop_reason" in table.column_names:
         reasons = Counter(table["drop_reason"].drop_null().to_pylist())
         found |= {"kept": table.num_rows - reasons.total(), "dropped": reasons.total()}
-        found["drops_by_reason"] = _table(reasons, "reason")
+        found["drops_by_reason"] = _tally(reasons, "reason")
         found |= door(table)
     if "standing" in table.column_names:
-        found["by_standing"] = _table(Counter(table["standing"].to_pylist()), "standing")
+        found["by_standing"] = _tally(Counter(table["standing"].to_pylist()), "standing")
     return found
 
 
@@ -99,12 +99,14 @@ def door(table: pa.Table) -> dict[str, Any]:
         return {}
     rows = table.select([source, "text", "drop_reason"]).to_pylist()
     replaced = Counter(
-        f"{row[source]} | {mark}" for row in rows for mark in personal_data.replaced([row["text"]])
+        (row[source], mark) for row in rows for mark in personal_data.replaced([row["text"]])
     )
-    screened = Counter(row[source] for row in rows if row["drop_reason"] == "screened")
+    screened = Counter(row[source] for row in rows if row["drop_reason"] == Reason.SCREENED)
     return {
-        "personal_data_replaced": _table(replaced, "source | kind", columns=2),
-        "screened_by_source": _table(screened, "source"),
+        "personal_data_replaced": _table(
+            ("source", "kind", "rows"), [(*key, count) for key, count in sorted(replaced.items())]
+        ),
+        "screened_by_source": _tally(screened, "source"),
     }
 
 
@@ -127,10 +129,7 @@ def preview(table: pa.Table) -> dict[str, Any]:
     rows = [card.masked(row) for row in table.slice(0, _PREVIEW_ROWS).to_pylist()]
     if not rows:
         return {}
-    lines = [" | ".join(str(value) for value in row.values()) for row in rows]
-    head = " | ".join(rows[0])
-    rule = "|".join("---" for _ in rows[0])
-    return {"preview": dg.MetadataValue.md("\n".join([head, rule, *lines]))}
+    return {"preview": _table(list(rows[0]), [list(row.values()) for row in rows])}
 
 
 def spent(usage: Usage | None) -> dict[str, Any]:
@@ -146,14 +145,19 @@ def spent(usage: Usage | None) -> dict[str, Any]:
         "calls_quarantined": usage.quarantined,
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
-        "cost": usage.cost,
+        "cost": "unpriced" if usage.paid and usage.unpriced == usage.paid else usage.cost,
     }
+    seldom = {
+        "calls_with_estimated_tokens": usage.tokens_estimated,
+        "thinking_characters": usage.thinking,
+    }
+    found |= {name: count for name, count in seldom.items() if count}
     tables = {
         "quarantined_by_reason": usage.reasons,
         "refusals_by_model": +usage.refusals,
         "errors_by_kind": usage.errors,
     }
-    found |= {name: _table(tally, "reason") for name, tally in tables.items() if tally}
+    found |= {name: _tally(tally, "reason") for name, tally in tables.items() if tally}
     if usage.bindings:
         found["schema_bound_by"] = dg.MetadataValue.json(usage.bindings)
     if usage.fingerprints:
@@ -167,9 +171,9 @@ def learned(
     """A training job: metrics, every logged step as a table, curves, where the model is."""
     found: dict[str, Any] = {"model": dg.MetadataValue.path(str(model)), "metrics": dict(metrics)}
     names = list(dict.fromkeys(name for step in history for name in step))
-    lines = [" | ".join(str(step.get(name, "")) for name in names) for step in _thinned(history)]
-    head = [" | ".join(names), "|".join("---" for _ in names)]
-    found["history"] = dg.MetadataValue.md("\n".join([*head, *lines]))
+    found["history"] = _table(
+        names, [[step.get(name) for name in names] for step in _thinned(history)]
+    )
     for name in _CURVES:
         # By place: steps count anew in each stage of the curriculum.
         points = [(n, step[name]) for n, step in enumerate(history, 1) if name in step]
@@ -183,40 +187,88 @@ def _thinned(history: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]
 
 
 def plan_metadata(stages: Sequence[StagePlan]) -> dict[str, Any]:
-    """The refresh plan as a table, and its totals."""
-    head = "asset | role | model | new | in ledger | to follow | prompt tokens | completion tokens"
-    lines = [f"{head} | cost | hours", "---|---|---|--:|--:|--:|--:|--:|--:|--:"]
-    for s in stages:
-        numbers = (s.new, s.known, s.follow_up, s.prompt_tokens, s.completion_tokens)
-        cells = [s.asset, s.role, s.model, *(f"{number:,}" for number in numbers)]
-        money = "unpriced" if s.cost is None else f"{s.cost:,.2f}"
-        hours = "not measured" if s.hours is None else f"{s.hours:,.2f}"
-        lines.append(" | ".join([*cells, money, hours]))
+    """The refresh plan as a table, and its totals.
+
+    A span is what is sure and what may come at most.
+    """
+    head = (
+        *("asset", "role", "model", "at least", "at most", "in ledger"),
+        *("prompt tokens", "completion tokens", "cost", "cost at most", "hours", "hours at most"),
+        "not foreseen",
+    )
+    lines = [
+        (
+            *(s.asset, s.role, s.model, *s.calls, s.known),
+            *(_span(s.prompt_tokens), _span(s.completion_tokens)),
+            *(*(s.cost or (None, None)), *(s.hours or (None, None)), s.unsure or None),
+        )
+        for s in stages
+    ]
+    asked = [s for s in stages if s.calls[1]]
+    cost, hours = ([s.cost for s in asked if s.cost], [s.hours for s in asked if s.hours])
     return {
-        "plan": dg.MetadataValue.md("\n".join(lines)),
-        "new_calls": sum(s.new for s in stages),
-        "calls_to_follow": sum(s.follow_up for s in stages),
+        "plan": _table(head, lines),
+        "new_calls": sum(s.calls[0] for s in stages),
+        "new_calls_at_most": sum(s.calls[1] for s in stages),
         "calls_in_ledger": sum(s.known for s in stages),
-        "cost": sum(s.cost or 0.0 for s in stages),
-        "hours": sum(s.hours or 0.0 for s in stages),
+        "cost": "unpriced" if asked and not cost else sum(low for low, _ in cost),
+        "cost_at_most": "unpriced" if asked and not cost else sum(high for _, high in cost),
+        "hours": sum(low for low, _ in hours),
+        "hours_at_most": sum(high for _, high in hours),
     }
+
+
+def plan_text(stages: Sequence[StagePlan]) -> str:
+    """The refresh plan as lines of a log: what each role is asked, and what is not foreseen."""
+    lines = [
+        f"{s.asset}: {s.role}: {_span(s.calls)} new calls, {s.known:,} in the ledger, "
+        f"{'cost ' + str(_span(s.cost, '.2f')) if s.cost else 'unpriced'}"
+        + (f" (not foreseen: {s.unsure})" if s.unsure else "")
+        for s in stages
+    ]
+    total = _span((sum(s.calls[0] for s in stages), sum(s.calls[1] for s in stages)))
+    return "\n".join([*lines, f"in all: {total} new calls"])
+
+
+def _span(pair: tuple[float, float] | None, form: str = "") -> str | None:
+    if pair is None:
+        return None
+    low, high = (f"{number:,{form}}" for number in pair)
+    return low if low == high else f"{low} – {high}"
+
+
+def rejected(rejects: Sequence[records.Reject]) -> dict[str, Any]:
+    """Rows of a file beside the lineage that cannot be used, by line; nothing without any."""
+    if not rejects:
+        return {}
+    lines = [(one.source, one.line, one.column, one.reason) for one in rejects[:_SHOWN_REJECTS]]
+    head = ("source", "line", "column", "reason")
+    return {"rejected": len(rejects), "rejected_rows": _table(head, lines)}
 
 
 def sections(tables: Sequence[report.Section], images: Mapping[str, bytes]) -> dict[str, Any]:
     """Tables and pictures of jury quality, by title."""
     found: dict[str, Any] = {}
     for section in tables:
-        lines = [" | ".join(section.head), "|".join("---" for _ in section.head)]
-        lines += [" | ".join(str(cell) for cell in row) for row in section.rows]
-        text = "\n".join([section.note, "", *lines])
-        found[section.title.lower().replace(" ", "_")] = dg.MetadataValue.md(text)
+        title = section.title.lower().replace(" ", "_")
+        found[title] = _table(section.head, section.rows)
+        found[f"{title}_note"] = section.note
     return found | {name.replace(" ", "_"): _image(png) for name, png in images.items()}
 
 
-def _table(tally: Mapping[str, int], name: str, columns: int = 1) -> dg.MetadataValue[Any]:
-    lines = [f"{key} | {count:,}" for key, count in sorted(tally.items())]
-    rule = "---|" * columns + "---:"
-    return dg.MetadataValue.md("\n".join([f"{name} | rows", rule, *lines]))
+def _tally(tally: Mapping[str, int], name: str) -> dg.TableMetadataValue:
+    return _table((name, "rows"), sorted(tally.items()))
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[Cell]]) -> dg.TableMetadataValue:
+    """A table that the UI sorts; an empty one keeps its head."""
+    lines = [dict(zip(head, row, strict=True)) for row in rows]
+    columns = []
+    for name in head:
+        value = next((line[name] for line in lines if line[name] is not None), None)
+        kind = dg.TableMetadataValue.infer_column_type(value)
+        columns.append(dg.TableColumn(name, kind))
+    return dg.MetadataValue.table([dg.TableRecord(line) for line in lines], dg.TableSchema(columns))
 
 
 def _image(png: bytes) -> dg.MetadataValue[Any]:

@@ -5,12 +5,14 @@ from typing import Any
 
 import dagster as dg
 
-from assets.metadata import plan_metadata
+from assets import cleaning
+from assets.metadata import plan_metadata, plan_text
 from assets.pools import VECTOR_STORE
 from chillguard import annotation, keywords, taxonomy
 from chillguard.labeling import anchors, review
 from chillguard.lineage import plan
 from chillguard.settings import Settings
+from resources.crawlers.corpus import Corpus
 from resources.home.collected import collected
 from resources.home.releases import Releases
 from resources.home.review import Review
@@ -22,19 +24,31 @@ from resources.models.planner import Planner
 from resources.translation import Translator
 from resources.vectors.retrieval import Retrieval
 
-# What has no other upstream depends on it, so that a run that plans begins with the plan.
+# Nothing depends on it and it on nothing: it stands beside the lineage.
 PLAN = dg.AssetKey("refresh_plan")
 # A plan is no input: a new one makes nothing stale.
 _VERSION = dg.DataVersion("plan")
 
 
-def _earlier(state: State, releases: Releases, tables: Tables) -> dict[str, Any]:
+def _earlier(
+    state: State, releases: Releases, tables: Tables, corpus: Corpus, settings: Settings
+) -> dict[str, Any]:
+    state.require_keywords(len(releases.versions()))
     names = {"index": "post_index", "clean": "clean_prompts", "reviewed": "review_decisions"}
     last = {name: tables.read(key) for name, key in names.items()}
     released = frozenset(releases.released_ids())
     grown = {"pool": state.keywords(), "extra_queries": state.extra_queries()}
     known = {"released": released, "releases": len(releases.versions())}
-    return {**last, **grown, **known, "collected": collected}
+    departed = functools.partial(
+        cleaning.departed, releases=releases, state=state, config=settings.cleaning
+    )
+    new_posts = corpus.may_bring(tables.made_at("post_index"))
+    return {
+        **{**last, **grown, **known},
+        "collected": collected,
+        "departed": departed,
+        "new_posts": new_posts,
+    }
 
 
 def refresh_plan(jurors: list[str]) -> dg.AssetsDefinition:
@@ -52,12 +66,13 @@ def refresh_plan(jurors: list[str]) -> dg.AssetsDefinition:
         reviews: Review,
         retrieval: Retrieval,
         tables: Tables,
+        corpus: Corpus,
         translator: dg.ResourceParam[Translator],
         llm: LanguageModels,
         state: State,
         releases: Releases,
     ) -> dg.MaterializeResult[None]:
-        """One row per stage and role: new calls, calls in the ledger, tokens, money, hours."""
+        """One row per stage and role: calls at least and at most, tokens, money, hours."""
         known = taxonomy.parse(taxonomy_file.load(), taxonomy_file.path)
         inputs = plan.Inputs(
             taxonomy=known,
@@ -67,13 +82,12 @@ def refresh_plan(jurors: list[str]) -> dg.AssetsDefinition:
             anchors=anchors.parse(anchor_file.load(), known, anchor_file.path),
             decisions=[*review.decisions(reviews.parsed(), known.codes, reviews.reviewers, [])],
             jurors=jurors,
-            **_earlier(state, releases, tables),
+            **_earlier(state, releases, tables, corpus, settings),
             nearest=functools.partial(retrieval.nearest, tell=context.log.info),
             translate=translator.local(context.log.info),
         )
-        planner = Planner(llm)
-        metadata = plan_metadata(planner.stages(plan.dry_run(inputs, settings, planner.ask_for)))
-        context.log.info(f"refresh plan\n{metadata['plan'].value}")
-        return dg.MaterializeResult(metadata=metadata, data_version=_VERSION)
+        stages = Planner(llm).plan(inputs, settings)
+        context.log.info(f"refresh plan\n{plan_text(stages)}")
+        return dg.MaterializeResult(metadata=plan_metadata(stages), data_version=_VERSION)
 
     return refresh_plan

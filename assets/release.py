@@ -1,19 +1,20 @@
 """The release (paper section 3.3): benchmarks to keep out, Train, Test and the dataset card."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
 
 import dagster as dg
 import pyarrow as pa
 
-from assets.metadata import images, outputs, paths, result, results
-from assets.plan import PLAN
+from assets.metadata import images, outputs, paths, rejected, result, results
 from chillguard import taxonomy
 from chillguard.cleaning import earlier
-from chillguard.release import audit, card, changes, decontamination, sides
+from chillguard.release import audit, card, changes, decontamination, roots, sides
 from chillguard.rows import records
 from chillguard.settings import Settings
 from chillguard.synthesis import steering
 from prompts import fingerprint
+from resources.home import frozen
 from resources.home.audit import AuditSheet
 from resources.home.releases import Releases
 from resources.home.state import State
@@ -28,6 +29,7 @@ _PARTS = {
 }
 
 
+_SPLIT_FROM = ("labeled_prompts", "benchmark_prompts", "candidate_prompts", "post_index")
 _BENCHMARKS = dg.AssetKey("benchmark_prompts")
 _REJECTS = dg.AssetKey(["rejected_rows", "benchmark_prompts"])
 
@@ -38,7 +40,6 @@ _REJECTS = dg.AssetKey(["rejected_rows", "benchmark_prompts"])
     outs=outputs(
         {_BENCHMARKS: "prompt of an evaluation set", _REJECTS: "input row that cannot be used"}
     ),
-    deps=[PLAN],
     can_subset=True,
 )
 def benchmark_prompts(
@@ -46,7 +47,7 @@ def benchmark_prompts(
 ) -> Iterator[dg.MaterializeResult[pa.Table]]:
     """One row per prompt of an evaluation set, which Train must not hold."""
     rejects: list[records.Reject] = []
-    rows = decontamination.benchmark_rows(benchmark_files.records((), rejects))
+    rows = decontamination.benchmark_rows(benchmark_files.records((), rejects, context.log.info))
     yield from results(context, {_BENCHMARKS: rows, _REJECTS: records.rejected_rows(rejects)})
 
 
@@ -54,13 +55,15 @@ def benchmark_prompts(
     name="split",
     group_name=GROUP,
     outs=outputs(_PARTS),
-    ins={name: dg.AssetIn(name) for name in ("labeled_prompts", "benchmark_prompts")},
+    ins={name: dg.AssetIn(name) for name in _SPLIT_FROM},
     can_subset=True,
 )
 def split_sets(
     context: dg.AssetExecutionContext,
     labeled_prompts: pa.Table,
     benchmark_prompts: pa.Table,
+    candidate_prompts: pa.Table,
+    post_index: pa.Table,
     settings: dg.ResourceParam[Settings],
     state: State,
     releases: Releases,
@@ -68,15 +71,24 @@ def split_sets(
     """Train and Test by family; sides given in earlier releases are kept."""
     parts = sides.prepare(
         labeled_prompts,
-        releases.released_ids(),
-        state.splits(),
+        frozen.earlier(state, releases, candidate_prompts, context.log.warning),
         settings.split,
         settings.cleaning,
+        roots.texts(candidate_prompts, post_index),
         state.taken_down(),
         benchmark_prompts,
     )
     tables = dict(zip(_PARTS, (parts.train, parts.test, parts.drops), strict=True))
     yield from results(context, tables)
+
+
+def _audited(
+    sheet: AuditSheet, codes: Collection[str], test: pa.Table
+) -> tuple[audit.Report | None, dict[str, Any]]:
+    """What people found, and metadata of the rows of their sheet that cannot be used."""
+    rejects: list[records.Reject] = []
+    report = audit.report(audit.decisions(sheet.rows(), codes, rejects), test)
+    return report, rejected(rejects)
 
 
 def dataset_card(lineage: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
@@ -102,7 +114,7 @@ def dataset_card(lineage: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
         tables = {key.to_user_string(): loaded[name] for name, key in names.items()}
         parts = sides.Parts(tables["train_set"], tables["test_set"], tables["release_drops"])
         known, both = taxonomy.from_rows(categories), sides.both(parts)
-        audited = audit.report(audit.decisions(audit_sheet.rows(), known.codes), parts.test)
+        audited, left_out = _audited(audit_sheet, known.codes, parts.test)
         version = sides.version(parts.train, parts.test)
         previous = releases.before(version)
         changed = changes.difference(both, releases.rows(previous))
@@ -116,6 +128,6 @@ def dataset_card(lineage: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
         state.append_splits(sides.new_families(parts, state.splits()), version)
         parquet = {"train": parts.train, "test": parts.test}
         folder = releases.write(version, parquet, card.sealed(changed), files)
-        return result(rows, **images(files), **paths(folder, (*_SIDES, *files)))
+        return result(rows, **images(files), **paths(folder, (*_SIDES, *files)), **left_out)
 
     return dataset_card

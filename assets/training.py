@@ -14,9 +14,10 @@ import pyarrow as pa
 from assets.metadata import learned, result
 from assets.pools import MODELS, TRAINING
 from chillguard import taxonomy
+from chillguard.calls import roles
 from chillguard.settings import Settings
 from chillguard.tables.table import Table
-from chillguard.tables.training import CLASSIFIER, GENERATOR
+from chillguard.tables.training import CLASSIFIER, GENERATOR, Checkpoint
 from chillguard.training import generation, inputs, pairs
 from prompts import fingerprint
 from resources.models.llm import LanguageModels
@@ -118,7 +119,7 @@ def generated_prompts(iteration: int, jurors: Sequence[str]) -> dg.AssetsDefinit
         for table in generator.values():
             [row] = table.to_pylist()
             folder = training.model(row, approved.version)
-            llm = llm.trained("generator", folder, row["weights"])
+            llm = llm.trained(roles.GENERATOR, folder, row["weights"])
         ask, known = llm.asker(context), taxonomy.from_rows(categories)
         rows = generation.generate(approved.train, known, config, settings.guards, ask)
         generation.gate(rows, approved.train, approved.test, benchmarks, settings.cleaning)
@@ -156,7 +157,7 @@ def graded_prompts(trainee: Trainee) -> dg.AssetsDefinition:
         approved, config = training.approved(), settings.training
         ask, codes = llm.asker(context), taxonomy.from_rows(categories).codes
         asked = generation.scoring_requests(generated, approved.train, config.generation)
-        scored = generation.scores(ask("scorer", asked, generation.parse_score))
+        scored = generation.scores(ask(roles.SCORER, asked, generation.parse_score))
         kept = generated.filter(generated["drop_reason"].is_null()).select(["prompt_id", "text"])
         given = {"label_format": config.sft.label_format, "codes": list(codes)}
         [row] = checkpoint.to_pylist()
@@ -212,7 +213,7 @@ def trained_generator(trainee: Trainee) -> dg.AssetsDefinition:
     return generator
 
 
-def _trained(table: Table, found: Trained) -> dg.MaterializeResult[pa.Table]:
+def _trained(table: Table[Checkpoint], found: Trained) -> dg.MaterializeResult[pa.Table]:
     more = learned(found.metrics, found.history, found.model)
     return result(table.build([found.row]), **more)
 

@@ -6,10 +6,9 @@ import dagster as dg
 import pyarrow as pa
 
 from assets.metadata import outputs, result, results
-from assets.plan import PLAN
 from assets.pools import MODELS
 from chillguard import annotation, translation
-from chillguard.rewriting import rewrites
+from chillguard.rewriting import methods
 from chillguard.rows import records
 from chillguard.settings import Settings
 from prompts import fingerprint
@@ -28,7 +27,6 @@ _REJECTS = dg.AssetKey(["rejected_rows", "public_prompts"])
     outs=outputs(
         {_PUBLIC: "external sample, Train only", _REJECTS: "input row that cannot be used"}
     ),
-    deps=[PLAN],
     can_subset=True,
 )
 def public_prompts(
@@ -36,7 +34,7 @@ def public_prompts(
 ) -> Iterator[dg.MaterializeResult[pa.Table]]:
     """One row per external sample, its own label kept as `source_label`."""
     rejects: list[records.Reject] = []
-    rows = annotation.public_rows(public_files.records((), rejects))
+    rows = annotation.public_rows(public_files.records((), rejects, context.log.info))
     yield from results(context, {_PUBLIC: rows, _REJECTS: records.rejected_rows(rejects)})
 
 
@@ -55,7 +53,7 @@ def candidate_prompts(
     ask = llm.asker(context)
     tables = (synthesized_prompts, annotated_prompts, rewritten_prompts, public_prompts)
     local = translator.local(context.log.info)
-    surface = rewrites.surface_methods()
+    surface = methods.surface_methods()
     rows = translation.candidates(tables, settings.translation, ask, local, surface)
     originals = rows["translated_from"]
     return result(rows, ask.usage, translated=len(originals) - originals.null_count)

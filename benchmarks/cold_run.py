@@ -21,6 +21,8 @@ import yaml
 from harness import ROOT, figure, home, say
 
 sys.path[:0] = [str(ROOT)]
+from pipelines.documents import document
+from resources.offline.lexicon import SAMPLES
 from tests.integration import independent
 
 BENCH = "cold"
@@ -73,6 +75,7 @@ def _profile(folder: Path, rewrites: int) -> dict[str, Any]:
     columns = {"text": "text", "label": "label"}
     return {
         "extends": "offline",
+        **document(SAMPLES / "sources.yaml"),
         "name": "cold",
         "real_prompts": [{"name": "cold", "path": str(folder / "cold.jsonl"), "columns": columns}],
         "settings": {

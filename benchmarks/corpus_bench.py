@@ -66,8 +66,8 @@ def ours(folder: Path, corpus: Path, posts: int, asked: int, shared: int) -> dic
     import pyarrow as pa
 
     from chillguard import crawl, embedding, identity
-    from resources.offline.models import HashedEmbedder
     from resources.vectors.edge_store import EdgeStore
+    from resources.vectors.hashed import HashedEmbedder
     from resources.vectors.retrieval import Retrieval
 
     embedder = HashedEmbedder(dimension=_DIMENSION)
@@ -139,7 +139,7 @@ def bare(folder: Path, corpus: Path, posts: int, asked: int, shared: int) -> dic
 
     import qdrant_edge as edge
 
-    from resources.offline.models import HashedEmbedder
+    from resources.vectors.hashed import HashedEmbedder
 
     embedder = HashedEmbedder(dimension=_DIMENSION)
     made, wanted = texts(corpus, posts), queries(corpus, asked)[:shared]

@@ -1,7 +1,8 @@
 """Benchmarks of the request engine, against bare HTTP clients and peers; one JSON line per figure.
 
 Contestants take turns, each in a process of its own with an empty home; a value is a median over
-rounds, and a ratio is ours over theirs. `docs/benchmarks.md` says what is measured and how.
+rounds, and a ratio is ours over theirs. `docs/explanation/benchmarks.md` says what is measured and
+how.
 """
 
 import argparse

@@ -25,6 +25,9 @@ from typing import Any
 from harness import ROOT, Failed, home, kill, machine, say
 from stand_ins import DELAY_S, StandIns
 
+from pipelines.documents import document
+from resources.offline.lexicon import SAMPLES
+
 _CONCURRENCY = 16
 # Sent and not answered yet, and the answers of 0.05 s, which may wait for their commit.
 MOST_IN_FLIGHT = _CONCURRENCY + round(_CONCURRENCY * 0.05 / DELAY_S)
@@ -37,6 +40,7 @@ _LABELS = {"text": "text", "label": "label", "category": "category"}
 _BOUNDS = ("min_per_category", "min_safe_share", "max_safe_share", "min_agreement")
 _PROFILE = {
     "extends": "offline",
+    **document(SAMPLES / "sources.yaml"),
     "name": "drill",
     # Prompts without a label make annotation ask, too.
     "real_prompts": [

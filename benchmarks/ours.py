@@ -15,8 +15,9 @@ from job import MODEL, Clock, Job, read, report
 
 from chillguard.calls.call import Answer, ChatRequest, Sampling, messages
 from resources.models.ledger import Ledger
-from resources.models.llm import Asker, LanguageModels, ModelRole
+from resources.models.llm import Asker, LanguageModels
 from resources.models.progress import Progress
+from resources.models.roles import ModelRole
 
 SAMPLING = Sampling(max_tokens=16)
 

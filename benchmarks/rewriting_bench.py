@@ -59,8 +59,9 @@ def job(url: str, count: int, folder: Path) -> dict[str, Any]:
     from chillguard.tables import lineage
     from resources.home.collected import collected
     from resources.models.ledger import Ledger
-    from resources.models.llm import Asker, LanguageModels, ModelRole
+    from resources.models.llm import Asker, LanguageModels
     from resources.models.progress import Progress
+    from resources.models.roles import ModelRole
 
     role = ModelRole(
         role="rewriter", model="bench", urls=[url], concurrency=128, structured="response_format"

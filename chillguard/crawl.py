@@ -7,14 +7,17 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from chillguard import identity, keywords
 from chillguard.rows import intake, removal
 from chillguard.tables import lineage
-from chillguard.text import language
+from chillguard.tables.reasons import KEPT, Reason, drop
+from chillguard.tables.rows import Post, Terms
+from chillguard.text import language, matching
 
-Row = dict[str, Any]
+# From a file, or from the store of what was crawled.
+Record = Mapping[str, Any]
 
 
 class CrawlConfig(BaseModel):
@@ -22,27 +25,28 @@ class CrawlConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    min_chars: int = 8
-    max_chars: int = 2000
+    min_chars: int = Field(8, ge=0)
+    max_chars: int = Field(2000, ge=1)
     languages: tuple[str, ...] = ("zh", "en")
 
 
 def posts(
-    records: Iterable[Mapping[str, Any]],
+    records: Iterable[Record],
     source: str,
     pool: pa.Table,
-    terms: Mapping[str, bool],
+    terms: Terms,
     config: CrawlConfig,
     taken_down: Collection[str] = (),
 ) -> pa.Table:
     """The `crawled_posts/<source>` table; a record has `text` and maybe id, url, lang, keyword_id.
 
     A record that was admitted before has `admitted` in place of `text`. A text that a source holds
-    twice is kept once. Where the records name no id, the position among equal texts stands in for
-    it. A post of which a mark is in `taken_down` is dropped without its text.
+    twice, in whatever spelling, is kept once. Where the records name no id, the position among
+    equal texts stands in for it. A post of which a mark is in `taken_down` is dropped without its
+    text.
     """
-    finder = keywords.Finder(pool.to_pylist())
-    rows: list[Row] = []
+    finder = keywords.Finder(lineage.EXPANDED_KEYWORDS.rows(pool))
+    rows: list[Post] = []
     seen: dict[str, str] = {}
     times: dict[tuple[str, str], int] = {}
     for record in records:
@@ -51,39 +55,62 @@ def posts(
         own = record.get("id") or key
         times[key, own] = times.get((key, own), -1) + 1
         native = _numbered(own, times[key, own], own=bool(record.get("id")))
-        if not removal.marks(key, native, source, record.get("url")).isdisjoint(taken_down):
+        family = matching.family_id(admitted.text or admitted.text_hash)
+        marks = removal.marks(key, native, source, record.get("url"), family)
+        if not marks.isdisjoint(taken_down):
             admitted = intake.taken_down(admitted)
-        place = {"post_id": key, "native_id": native, "source": source, **terms}
-        row = place | _content(record, admitted, finder)
-        reason, evidence = _drop(row, admitted, seen, config)
+        row = _row(record, admitted, (key, native, source), terms, finder)
+        reason, evidence = _fault(row, admitted, seen.get(family), config)
         if reason is None:
-            seen[key] = native
-        rows.append(row | {"drop_reason": reason, "drop_evidence": evidence})
+            seen[family] = native
+        else:
+            if reason == Reason.TOO_LONG and admitted.text:
+                row["text"] = admitted.text[: config.max_chars]
+            drop(row, reason, evidence)
+        rows.append(row)
     return lineage.CRAWLED_POSTS.build(rows)
 
 
-def _content(record: Mapping[str, Any], admitted: intake.Admitted, finder: keywords.Finder) -> Row:
-    row: Row = {name: record.get(name) for name in ("url", "posted_at", "lang", "keyword_id")}
-    row["text"] = admitted.text
+def _row(
+    record: Record,
+    admitted: intake.Admitted,
+    place: tuple[str, str, str],
+    terms: Terms,
+    finder: keywords.Finder,
+) -> Post:
+    """A post as it was read; `place` is its id, the source's own id and the source."""
+    post_id, native_id, source = place
+    row: Post = {
+        "post_id": post_id,
+        "native_id": native_id,
+        "source": source,
+        "url": record.get("url"),
+        "posted_at": record.get("posted_at"),
+        "keyword_id": record.get("keyword_id"),
+        "text": admitted.text,
+        "lang": record.get("lang"),
+        **terms,
+        **KEPT,
+    }
     if admitted.text is not None:
-        row["lang"] = row["lang"] or language.detect(admitted.text)
+        row["lang"] = language.declared(row["lang"]) or language.detect(admitted.text)
         row["keyword_id"] = row["keyword_id"] or finder.first(admitted.text)
     return row
 
 
-def _drop(
-    row: Row, admitted: intake.Admitted, seen: Mapping[str, str], config: CrawlConfig
-) -> tuple[str | None, str | None]:
+def _fault(
+    row: Post, admitted: intake.Admitted, twin: str | None, config: CrawlConfig
+) -> tuple[Reason | None, str | None]:
     if admitted.text is None:
         return admitted.drop_reason, admitted.drop_evidence
-    if row["post_id"] in seen:
-        return "duplicate", f"same text as {seen[row['post_id']]}"
+    if twin is not None:
+        return Reason.DUPLICATE, f"same text as {twin}"
     if len(admitted.text) < config.min_chars:
-        return "too_short", f"{len(admitted.text)} characters"
+        return Reason.TOO_SHORT, f"{len(admitted.text)} characters"
     if len(admitted.text) > config.max_chars:
-        return "too_long", f"{len(admitted.text)} characters"
+        return Reason.TOO_LONG, f"{len(admitted.text)} characters"
     if row["lang"] not in config.languages:
-        return "language", f"detected {row['lang']}"
+        return Reason.LANGUAGE, f"detected {row['lang']}"
     return None, None
 
 

@@ -5,30 +5,29 @@ The pool is state: it grows from refresh to refresh and never loses or changes a
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import ahocorasick
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from chillguard import identity
-from chillguard.calls import call
+from chillguard.calls import call, roles
 from chillguard.tables import lineage
+from chillguard.tables.rows import Keyword, SeedKeyword
 from chillguard.taxonomy import Taxonomy, TaxonomyError
 from chillguard.text import matching, screening
 from prompts import named, render
 
 TEMPLATE = "keywords/expand"
-Row = dict[str, Any]
-_FORMS = ("zh", "en")
+Form = Literal["zh", "en"]
+_FORMS: tuple[Form, ...] = ("zh", "en")
 
 
 class Finder:
     """Finds the keywords of a pool in texts, all at once (Aho-Corasick), whatever their case."""
 
-    def __init__(
-        self, pool: Iterable[Mapping[str, Any]], languages: Sequence[str] = _FORMS
-    ) -> None:
+    def __init__(self, pool: Iterable[SeedKeyword], languages: Sequence[Form] = _FORMS) -> None:
         self._automaton = ahocorasick.Automaton()
         for row in pool:
             for form in languages:
@@ -56,10 +55,10 @@ class KeywordsConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    target: int = 80
+    target: int = Field(80, ge=1)
     targets: Mapping[str, int] = {}
-    per_request: int = 60
-    rounds: int = 6
+    per_request: int = Field(60, ge=1)
+    rounds: int = Field(6, ge=0)
     sampling: call.Sampling = call.Sampling(temperature=0.7, max_tokens=2048)
 
     def wanted(self, code: str) -> int:
@@ -75,7 +74,7 @@ def seed_rows(document: Any, taxonomy: Taxonomy, where: str) -> pa.Table:
     if not isinstance(document, dict) or set(document) != set(taxonomy.codes):
         strange = sorted(set(document or ()) ^ set(taxonomy.codes))
         raise TaxonomyError(f"keyword file {where}: categories differ from the taxonomy: {strange}")
-    rows: list[Row] = []
+    rows: list[SeedKeyword] = []
     seen: dict[str, str] = {}
     for code, entries in document.items():
         for entry in entries:
@@ -104,14 +103,14 @@ def expand(
             f"settings.keywords.targets: the taxonomy has no category {strange[0]!r}; name one of "
             f"{', '.join(taxonomy.codes)}"
         )
-    rows: list[Row] = pool.to_pylist()
+    rows = lineage.EXPANDED_KEYWORDS.rows(pool)
     taken = {form for row in rows for form in _forms(row)}
-    for seed in seeds.to_pylist():
-        _take(rows, taken, {**seed, "provenance": "seed"})
+    for seed in lineage.SEED_KEYWORDS.rows(seeds):
+        _take(rows, taken, {**seed, "provenance": "seed", "call_key": None})
     growing = set(taxonomy.codes)
     for _ in range(config.rounds):
         requests = _requests(rows, [c for c in taxonomy.codes if c in growing], taxonomy, config)
-        outcomes = sorted(ask("expander", requests, parse), key=lambda one: one.row_id)
+        outcomes = sorted(ask(roles.EXPANDER, requests, parse), key=lambda one: one.row_id)
         growing = {
             outcome.row_id
             for outcome in outcomes
@@ -133,21 +132,21 @@ def parse(answer: call.Answer) -> list[tuple[str, str]]:
 
 def under_filled(table: pa.Table, taxonomy: Taxonomy, config: KeywordsConfig) -> dict[str, int]:
     """How many keywords each short category still lacks."""
-    rows = table.to_pylist()
+    rows = lineage.EXPANDED_KEYWORDS.rows(table)
     short = {code: config.wanted(code) - _size(rows, code) for code in taxonomy.codes}
     return {code: lack for code, lack in short.items() if lack > 0}
 
 
-def by_category(table: pa.Table) -> dict[str, list[Row]]:
+def by_category(table: pa.Table) -> dict[str, list[Keyword]]:
     """Keyword rows by micro category."""
-    found: dict[str, list[Row]] = defaultdict(list)
-    for row in table.to_pylist():
+    found: dict[str, list[Keyword]] = defaultdict(list)
+    for row in lineage.EXPANDED_KEYWORDS.rows(table):
         found[row["micro_category"]].append(row)
     return found
 
 
 def _grow(
-    rows: list[Row],
+    rows: list[Keyword],
     taken: set[tuple[str, str]],
     outcome: call.Outcome[list[tuple[str, str]]],
     wanted: int,
@@ -155,13 +154,14 @@ def _grow(
     before = len(rows)
     for zh, en in outcome.value or ():
         if _size(rows, outcome.row_id) < wanted:
-            born = {"provenance": "expanded", "call_key": outcome.call_key}
-            _take(rows, taken, _keyword(outcome.row_id, zh, en) | born)
+            word = _keyword(outcome.row_id, zh, en)
+            expanded: Keyword = {**word, "provenance": "expanded", "call_key": outcome.call_key}
+            _take(rows, taken, expanded)
     return len(rows) > before
 
 
 def _requests(
-    rows: Sequence[Row], codes: Iterable[str], taxonomy: Taxonomy, config: KeywordsConfig
+    rows: Sequence[Keyword], codes: Iterable[str], taxonomy: Taxonomy, config: KeywordsConfig
 ) -> list[call.ChatRequest]:
     found = []
     for code in codes:
@@ -186,12 +186,12 @@ def _requests(
     return found
 
 
-def _keyword(code: str, zh: str, en: str) -> Row:
+def _keyword(code: str, zh: str, en: str) -> SeedKeyword:
     key = identity.digest("keyword", code, zh)
     return {"keyword_id": key, "micro_category": code, "zh": zh, "en": en}
 
 
-def _take(rows: list[Row], taken: set[tuple[str, str]], keyword: Row) -> None:
+def _take(rows: list[Keyword], taken: set[tuple[str, str]], keyword: Keyword) -> None:
     """Add a keyword unless one of its forms is there; of a seed, the Chinese one counts alone."""
     forms = _forms(keyword)
     new = forms[0] not in taken if keyword["provenance"] == "seed" else taken.isdisjoint(forms)
@@ -200,11 +200,11 @@ def _take(rows: list[Row], taken: set[tuple[str, str]], keyword: Row) -> None:
         rows.append(keyword)
 
 
-def _forms(keyword: Row) -> list[tuple[str, str]]:
+def _forms(keyword: SeedKeyword) -> list[tuple[str, str]]:
     return [(name, matching.match_text(keyword[name])) for name in _FORMS]
 
 
-def _size(rows: Iterable[Row], code: str) -> int:
+def _size(rows: Iterable[Keyword], code: str) -> int:
     return sum(row["micro_category"] == code for row in rows)
 
 
@@ -213,7 +213,7 @@ def _is_term(value: Any) -> bool:
 
 
 _TERM = {"type": "string", "minLength": 1, "maxLength": 40}
-_ANSWER: Mapping[str, Any] = {
+_ANSWER: Mapping[str, object] = {
     "type": "object",
     "properties": {
         "keywords": {

@@ -55,6 +55,19 @@ class Settings(BaseModel):
     training: TrainingConfig = TrainingConfig()
 
     @model_validator(mode="after")
+    def _bounds_leave_room(self) -> "Settings":
+        for name, least, most in (
+            ("crawl.{}_chars", self.crawl.min_chars, self.crawl.max_chars),
+            ("guards.{}_chars", self.guards.min_chars, self.guards.max_chars),
+            ("cleaning.{}_chars", self.cleaning.min_chars, self.cleaning.max_chars),
+            ("bounds.{}_safe_share", self.bounds.min_safe_share, self.bounds.max_safe_share),
+        ):
+            if least is not None and most is not None and least > most:
+                low, high = name.format("min"), name.format("max")
+                raise ValueError(f"{low} {least} is above {high} {most}: nothing lies between them")
+        return self
+
+    @model_validator(mode="after")
     def _caps_leave_room(self) -> "Settings":
         cap = self.split.max_per_category
         for name, least in (

@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from chillguard.tables import lineage
+from chillguard.tables.rows import Category
 
 
 class TaxonomyError(ValueError):
@@ -98,12 +99,16 @@ def parse(document: Any, where: str) -> Taxonomy:
 
 def rows(taxonomy: Taxonomy) -> pa.Table:
     """The `taxonomy` table: one row per macro and per micro category."""
-    found = []
+    found: list[Category] = []
     for macro in taxonomy.macro:
         for level, entry in [("macro", macro), *(("micro", c) for c in macro.micro)]:
             found.append(
                 {
-                    **entry.model_dump(include=set(_Entry.model_fields)),
+                    "code": entry.code,
+                    "clause": entry.clause,
+                    "label_zh": entry.label_zh,
+                    "label_en": entry.label_en,
+                    "definition_zh": entry.definition_zh,
                     "level": level,
                     "macro_category": macro.code,
                     "preamble_zh": macro.preamble_zh,
@@ -116,8 +121,9 @@ def rows(taxonomy: Taxonomy) -> pa.Table:
 
 def from_rows(table: pa.Table) -> Taxonomy:
     """The taxonomy that the `taxonomy` table holds; categories in order of code."""
-    found = table.to_pylist()
-    entries = {row["code"]: {name: row[name] for name in _Entry.model_fields} for row in found}
+    found = lineage.TAXONOMY.rows(table)
+    fields = _Entry.model_fields
+    entries = {row["code"]: {n: v for n, v in row.items() if n in fields} for row in found}
     macro = [
         {
             **entries[row["code"]],

@@ -10,21 +10,20 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from chillguard import annotation, identity
-from chillguard.calls import call
+from chillguard.calls import call, roles
 from chillguard.rows import intake
 from chillguard.tables import lineage
+from chillguard.tables.reasons import Reason, drop
+from chillguard.tables.rows import Candidate, given
 from chillguard.text import language, personal_data
 from prompts import named, render
 
 TEMPLATE = "translation/translate"
-ROLE = "translator"
-Row = dict[str, Any]
 Local = Callable[[Sequence[str]], list[str]]
 
 
@@ -37,8 +36,8 @@ class TranslationConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    retained_safe: int | None = 3100
-    retained_unsafe: int | None = 597
+    retained_safe: int | None = Field(3100, ge=0)
+    retained_unsafe: int | None = Field(597, ge=0)
     sampling: call.Sampling = call.Sampling(max_tokens=2048)
 
 
@@ -70,26 +69,29 @@ def candidates(
     """
     rows = union(tables, config, surface)
     english = [row for row in rows if _is_english(row, surface)]
-    wanted = [part for row in english for part in parts(row["prompt_id"], row["text"])]
+    wanted = [part for row in english for part in parts(row["prompt_id"], given(row["text"]))]
     settle(english, wanted, _outcomes(wanted, config, ask, local) if wanted else ())
     return lineage.CANDIDATE_PROMPTS.build(rows)
 
 
 def union(
     tables: Iterable[pa.Table], config: TranslationConfig, surface: Collection[str] = ()
-) -> list[Row]:
+) -> list[Candidate]:
     """Kept rows of all origins; rows that only seed rewrites, or are in no language of ours, are
     dropped here.
     """
-    rows: list[Row] = [
-        row for table in tables for row in table.to_pylist() if row["drop_reason"] is None
+    rows: list[Candidate] = [
+        {**row, "translated_from": None}
+        for table in tables
+        for row in lineage.PUBLIC_PROMPTS.rows(table)
+        if row["drop_reason"] is None
     ]
     retained = _retained(rows, config)
     for row in rows:
         if row["origin"] == "real" and row["prompt_id"] not in retained:
-            row |= {"drop_reason": "not_retained", "drop_evidence": "seeds rewrites only"}
+            drop(row, Reason.NOT_RETAINED, "seeds rewrites only")
         elif row["lang"] not in ("zh", "en") and not _is_surface(row, surface):
-            row |= {"drop_reason": "language", "drop_evidence": f"detected {row['lang']}"}
+            drop(row, Reason.LANGUAGE, f"detected {row['lang']}")
     return rows
 
 
@@ -126,7 +128,7 @@ def parse(answer: call.Answer) -> str:
 
 
 def settle(
-    rows: Iterable[Row], wanted: Iterable[Part], outcomes: Iterable[call.Outcome[str]]
+    rows: Iterable[Candidate], wanted: Iterable[Part], outcomes: Iterable[call.Outcome[str]]
 ) -> None:
     """Put the translations into their rows, or the reason why a row is dropped.
 
@@ -138,48 +140,59 @@ def settle(
     for part in wanted:
         pairs[part.prompt_id].append((part, outcome_of[part.row_id]))
     for row in rows:
-        row |= _settled(row["text"], pairs[row["prompt_id"]])
+        _settle(row, pairs[row["prompt_id"]])
 
 
-def _settled(original: str, pairs: Sequence[tuple[Part, call.Outcome[str]]]) -> Row:
-    """The columns that translation changes."""
+def _settle(row: Candidate, pairs: Sequence[tuple[Part, call.Outcome[str]]]) -> None:
+    """Put the translation into its row, or drop it."""
+    original = given(row["text"])
     failed = [outcome.reason for _, outcome in pairs if outcome.value is None]
-    if failed:
-        return {"drop_reason": "quarantined", "drop_evidence": failed[0]}
     empty = sum(not outcome.value for _, outcome in pairs)
-    source = {"translated_from": original} if pairs else {}
-    if empty:
+    if failed:
+        drop(row, Reason.QUARANTINED, failed[0])
+    elif empty:
+        row["text"], row["translated_from"] = None, original
         evidence = f"nothing came back for {empty} of {len(pairs)} parts"
-        return {**source, "text": None, "drop_reason": "untranslated", "drop_evidence": evidence}
+        drop(row, Reason.UNTRANSLATED, evidence)
+    else:
+        _put(row, original, pairs)
+
+
+def _put(row: Candidate, original: str, pairs: Sequence[tuple[Part, call.Outcome[str]]]) -> None:
     text = original
     for part, outcome in reversed(pairs):
         end = part.start + len(part.text)
         text = f"{text[: part.start]}{outcome.value}{text[end:]}"
     admitted = intake.admit(text)
-    changed: Row = {"text": admitted.text, "text_hash": admitted.text_hash}
+    row["text"], row["text_hash"] = admitted.text, admitted.text_hash
     if admitted.drop_reason:
-        drop = {"drop_reason": admitted.drop_reason, "drop_evidence": admitted.drop_evidence}
-        return changed | drop
-    return changed | source | (_lost_marks(original, text) or _leftover(admitted.text or ""))
+        drop(row, admitted.drop_reason, admitted.drop_evidence)
+        return
+    row["translated_from"] = original if pairs else None
+    if lost := _lost_marks(original, text):
+        drop(row, Reason.PLACEHOLDER_LOST, lost)
+    elif leftover := _leftover(admitted.text or ""):
+        drop(row, Reason.UNTRANSLATED, leftover)
+    else:
+        row["lang"] = "zh"
 
 
-def _lost_marks(original: str, text: str) -> Row:
+def _lost_marks(original: str, text: str) -> str | None:
+    """Which placeholders stand there more or less often than before; None where all are kept."""
     before, after = marks(original), marks(text)
     if before == after:
-        return {}
-    counts = (f"{m} {before[m]} times before, {after[m]} after" for m in before | after)
-    return {"drop_reason": "placeholder_lost", "drop_evidence": "; ".join(counts)}
+        return None
+    return "; ".join(f"{m} {before[m]} times before, {after[m]} after" for m in before | after)
 
 
-def _leftover(text: str) -> Row:
-    """Columns of a text that is Chinese, or of one that is not yet."""
+def _leftover(text: str) -> str | None:
+    """How much of a text is not Chinese yet; None of one that is."""
     plain = _MARK.sub("", text)
     lang = language.detect(plain)
     letters, latin = sum(map(str.isalpha, plain)), len(_LATIN.findall(plain))
     if lang == "zh" and 2 * latin <= letters:
-        return {"lang": "zh"}
-    evidence = f"{latin} of {letters} letters are Latin, detected {lang}"
-    return {"drop_reason": "untranslated", "drop_evidence": evidence}
+        return None
+    return f"{latin} of {letters} letters are Latin, detected {lang}"
 
 
 def sentences(text: str) -> list[str]:
@@ -232,12 +245,12 @@ def _is_end(text: str, end: re.Match[str]) -> bool:
     return not text[end.end()].islower() and not is_title
 
 
-def _is_surface(row: Row, surface: Collection[str]) -> bool:
+def _is_surface(row: Candidate, surface: Collection[str]) -> bool:
     # A source may have the name of a method.
     return row["origin"] == "rewrite" and row["method"] in surface
 
 
-def _is_english(row: Row, surface: Collection[str]) -> bool:
+def _is_english(row: Candidate, surface: Collection[str]) -> bool:
     return row["drop_reason"] is None and row["lang"] == "en" and not _is_surface(row, surface)
 
 
@@ -245,28 +258,27 @@ def _outcomes(
     wanted: Sequence[Part], config: TranslationConfig, ask: call.Ask, local: Local | None
 ) -> Iterable[call.Outcome[str]]:
     if local is None:
-        return ask(ROLE, requests(wanted, config), parse, len(wanted))
+        return ask(roles.TRANSLATOR, requests(wanted, config), parse, len(wanted))
     texts = local([part.text for part in wanted])
     pairs = zip(wanted, texts, strict=True)
     return [call.Outcome(part.row_id, "", text.strip()) for part, text in pairs]
 
 
-def _retained(rows: Iterable[Row], config: TranslationConfig) -> set[str]:
+def _retained(rows: Iterable[Candidate], config: TranslationConfig) -> set[str]:
     """Ids of the real prompts that are samples themselves; one without an outcome is not among the
     numbers, and goes on to labeling, which says why it has none.
     """
-    ids: dict[str | None, list[str]] = defaultdict(list)
+    ids: dict[str | None, dict[str, str]] = defaultdict(dict)
     for row in rows:
         if row["origin"] == "real":
             label = row["intended_label"] if annotation.has_outcome(row) else None
-            ids[label].append(row["prompt_id"])
-    found = set(ids[None])
+            ids[label][row["family_id"]] = row["prompt_id"]
+    retained = set(ids[None].values())
     for label, limit in (("safe", config.retained_safe), ("unsafe", config.retained_unsafe)):
         of_label = ids[label]
-        found |= set(
-            of_label if limit is None else identity.rendezvous("retained", of_label, limit)
-        )
-    return found
+        drawn = of_label if limit is None else identity.rendezvous("retained", of_label, limit)
+        retained |= {of_label[family] for family in drawn}
+    return retained
 
 
 _HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")

@@ -8,10 +8,12 @@ from typing import Any
 
 import dagster as dg
 
+from assets.crawl import key_part
 from chillguard.release.card import Provenance
 from chillguard.rows.records import SourceConfig
 from pipelines import parts
 from pipelines.profile import Profile, is_set
+from resources.crawlers.corpus import Corpus
 from resources.crawlers.crawler import NetworkCrawler
 from resources.crawlers.files import FilesCrawler
 from resources.crawlers.source import NetworkSource
@@ -25,16 +27,17 @@ from resources.home.tables import Tables, TablesIOManager
 from resources.inputs.files import SourceFiles, YamlFile
 from resources.models.budget import Cap, Price
 from resources.models.ledger import Ledger
-from resources.models.llm import LanguageModels, ModelRole
+from resources.models.llm import LanguageModels
 from resources.models.model_server import ModelServer
+from resources.models.roles import ModelRole
 from resources.notifier import Notifier
-from resources.offline.models import HashedEmbedder, PhrasebookTranslator
 from resources.takedown import Takedown
 from resources.training.jobs import Training
 from resources.training.launcher import Launcher
-from resources.translation import OpusMtTranslator, RoleTranslator, Translator
+from resources.translation import OpusMtTranslator, PhrasebookTranslator, RoleTranslator, Translator
 from resources.vectors.edge_store import EdgeStore
 from resources.vectors.embedding import BgeM3Embedder, Embedder, EndpointEmbedder
+from resources.vectors.hashed import HashedEmbedder
 from resources.vectors.port import VectorStore
 from resources.vectors.qdrant_store import QdrantStore
 from resources.vectors.retrieval import Retrieval
@@ -50,11 +53,13 @@ def resources(profile: Profile, home: Path, jurors: list[str]) -> dict[str, Any]
     tables = _value(profile.tables) or str(home / "tables")
     ledger, crawl_store = Ledger(url=database), PostStore(url=database)
     releases = Releases(folder=str(home / "release"))
+    publishing = Publishing(folder=str(home / "public"), releases=releases)
     kept: dict[str, Any] = {
         "tables": Tables(folder=tables),
         "state": State(folder=str(home / "state"), profile=profile.name),
         "releases": releases,
         "reviews": _reviews(profile, home),
+        "publishing": publishing,
         "retrieval": Retrieval(
             embedder=_embedder(profile.embedder),
             vector_store=_vector_store(profile.vector_store, home),
@@ -63,12 +68,11 @@ def resources(profile: Profile, home: Path, jurors: list[str]) -> dict[str, Any]
     return {
         **kept,
         **_inputs(profile, crawl_store),
-        "publishing": Publishing(folder=str(home / "public"), releases=releases),
         "io_manager": TablesIOManager(folder=tables),
         "takedown": Takedown(ledger=ledger, crawl_store=crawl_store, **kept),
         "translator": _translator(profile.translator),
         **_training(profile.training, home, releases),
-        "llm": _models(profile, roles, ledger),
+        "llm": _models(profile, roles, ledger, home),
         "notifier": Notifier(webhook=_webhook(profile)),
         "provenance": Provenance(
             profile=profile.name,
@@ -108,6 +112,7 @@ def _sources(profile: Profile) -> list[tuple[str, str, str | None, bool, bool]]:
 def _inputs(profile: Profile, store: PostStore) -> dict[str, Any]:
     return {
         "settings": profile.settings,
+        "corpus": _corpus(profile),
         "taxonomy_file": YamlFile(path=profile.taxonomy),
         "seed_keywords_file": YamlFile(path=profile.seed_keywords),
         "anchor_file": YamlFile(path=profile.anchor_file or ""),
@@ -117,14 +122,28 @@ def _inputs(profile: Profile, store: PostStore) -> dict[str, Any]:
             path=str(profile.audit_decisions) if profile.audit_decisions else None
         ),
         "benchmark_files": SourceFiles(sources=_json(profile.benchmarks)),
-        **{f"crawler_{source.name}": _crawler(source, store) for source in profile.crawled},
+        **{
+            f"crawler_{key_part(source.name)}": _crawler(source, store)
+            for source in profile.crawled
+        },
     }
 
 
-def _models(profile: Profile, roles: dict[str, parts.Role], ledger: Ledger) -> LanguageModels:
+def _corpus(profile: Profile) -> Corpus:
+    files = [source for source in profile.crawled if isinstance(source, SourceConfig)]
+    return Corpus(
+        files={source.name: str(source.path) for source in files},
+        networks=[source.name for source in profile.crawled if source not in files],
+    )
+
+
+def _models(
+    profile: Profile, roles: dict[str, parts.Role], ledger: Ledger, home: Path
+) -> LanguageModels:
     return LanguageModels(
         roles=[_role(name, role) for name, role in roles.items()],
         ledger=ledger,
+        home=str(home),
         prices={model: Price(**price) for model, price in profile.price_list().items()},
         budgets={key: Cap(**cap.model_dump()) for key, cap in profile.budgets.items()},
         servers=[

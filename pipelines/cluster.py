@@ -12,7 +12,9 @@ from typing import Any
 
 import dagster as dg
 
+from chillguard.calls import roles as model_roles
 from pipelines import parts
+from pipelines.documents import meant
 from pipelines.parts import Machine
 from pipelines.profile import Profile, ProfileError, environment
 
@@ -49,10 +51,12 @@ def machines(
     profile: Profile, jurors: Sequence[str], keys: Iterable[dg.AssetKey]
 ) -> dict[str, Machine]:
     """What assets need beside a CPU, by key; raises `ProfileError` for a key that there is not."""
-    strange = sorted(profile.machines.keys() - {key.to_user_string() for key in keys})
+    assets = {key.to_user_string() for key in keys}
+    strange = sorted(profile.machines.keys() - assets)
     if strange:
         raise ProfileError(
             f"profile {profile.name}: machines: there is no asset {strange[0]!r} in this profile"
+            f"{meant(strange[0], assets)}"
         )
     return {**_models(profile, jurors), **_trained(profile.training), **profile.machines}
 
@@ -100,27 +104,9 @@ def _models(profile: Profile, jurors: Sequence[str]) -> dict[str, Machine]:
     }
     roles = {**profile.roles, **dict(zip(jurors, profile.jurors, strict=True))}
     served = {name for name, role in roles.items() if role.serve}
-    for asset, asked in _asking(jurors).items():
+    for asset, asked in model_roles.asked_by(jurors).items():
         gpus[asset] = max(gpus.get(asset, 0), int(not served.isdisjoint(asked)))
     return {asset: Machine(gpus=count) for asset, count in gpus.items() if count}
-
-
-def _asking(jurors: Sequence[str]) -> dict[str, Sequence[str]]:
-    """Which roles an asset asks."""
-    ruling = (*jurors, "tie_breaker", "categorizer")
-    return {
-        "expanded_keywords": ("expander",),
-        "synthesized_prompts": ("synthesizer",),
-        "annotated_prompts": ruling,
-        "rewritten_prompts": ("rewriter",),
-        "candidate_prompts": ("translator",),
-        **{f"jury_votes/{juror}": (juror,) for juror in jurors},
-        "labeled_prompts": ruling[len(jurors) :],
-        "anchor_votes": jurors,
-        "iteration_1/generated_prompts": ("generator", *ruling),
-        "iteration_2/generated_prompts": ("generator", *ruling),
-        "iteration_2/graded_prompts": ("generator", "scorer"),
-    }
 
 
 def _trained(part: parts.Training | None) -> dict[str, Machine]:

@@ -1,5 +1,6 @@
 """The code location: `dagster ... -m pipelines.definitions` for the active profile."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,9 +22,10 @@ from assets import (
 )
 from assets import checks as asset_checks
 from chillguard.tables import lineage
-from pipelines import binding, cluster, parts
+from pipelines import binding, cluster, faults, parts
 from pipelines import profile as profiles
 from pipelines.catalog import catalogued
+from pipelines.console import console
 from pipelines.hooks import watched
 from pipelines.jobs import JOBS
 from pipelines.jobs import training as training_job
@@ -31,6 +33,7 @@ from pipelines.schedules import SCHEDULES
 from pipelines.sensors import sensors
 from resources.training.launcher import Machine
 
+_RUNNING = {"materialize", "execute"}
 # Tables about the jury, which the card shows and the funnel does not count.
 _BESIDE = [
     dg.AssetKey(path)
@@ -54,8 +57,8 @@ def build(profile: profiles.Profile, home: Path) -> dg.Definitions:
     keys = [key for asset in [*assets, *trained] for key in asset.keys]
     made = [watched(catalogued(asset)) for asset in (*assets, *trained, plan.refresh_plan(jurors))]
     checks = _checks(keys, stages, trained)
+    machines = cluster.machines(profile, jurors, [*keys, plan.PLAN])
     if profile.executor == "ray":
-        machines = cluster.machines(profile, jurors, [*keys, plan.PLAN])
         made, checks = cluster.placed(made, machines), cluster.placed(checks, machines)
     return dg.Definitions(
         assets=made,
@@ -65,7 +68,7 @@ def build(profile: profiles.Profile, home: Path) -> dg.Definitions:
         sensors=sensors(profile),
         resources=binding.resources(profile, home, jurors),
         executor=_executor(profile, home),
-        loggers={"console": dg.colored_console_logger.configured({"log_level": "INFO"})},
+        loggers={"console": console},
     )
 
 
@@ -105,6 +108,7 @@ def _checks(
 ) -> list[dg.AssetsDefinition]:
     found = (
         *(asset_checks.schema_check(key) for key in keys),
+        *(asset_checks.votes_check(key) for key in keys if key.path[0] == "jury_votes"),
         asset_checks.funnel_check(stages),
         *asset_checks.RELEASE_CHECKS,
         *asset_checks.generation_checks([key for asset in trained for key in asset.keys]),
@@ -140,7 +144,7 @@ def _training(part: parts.Training | None, jurors: list[str]) -> Sequence[dg.Ass
 
 def _stages(sources: list[str], jurors: list[str]) -> list[dg.AssetKey]:
     """The tables that the funnel adds up and the card describes, in order of the lineage."""
-    crawls = [["crawled_posts", source] for source in sources]
+    crawls = [["crawled_posts", crawl.key_part(source)] for source in sources]
     read = [*crawls, ["real_prompts"], ["public_prompts"], ["benchmark_prompts"]]
     parts = {
         "crawled_posts": crawls,
@@ -157,4 +161,16 @@ def _stages(sources: list[str], jurors: list[str]) -> list[dg.AssetKey]:
     ]
 
 
-defs = build(profiles.active(), profiles.home())
+def _active() -> dg.Definitions:
+    """The definitions of the active profile; an error of it ends this process in its sentences."""
+    home = profiles.home()
+    faults.shown_shortly(home / "dagster" / "load_error.log")
+    profile = profiles.active()
+    unset = profiles.unset_variables(profile)
+    # A code server shows the graph without them; a command that runs it cannot.
+    if unset and not _RUNNING.isdisjoint(sys.argv[1:3]):
+        raise profiles.ProfileError("\n".join(unset))
+    return build(profile, home)
+
+
+defs = _active()

@@ -14,15 +14,15 @@ _CORPUS = dg.AssetSelection.groups("crawl", "embedding")
 
 
 def _from(root: str) -> dg.AssetSelection:
-    """A refresh from one input on: the plan, the input with its rejected rows, its descendants."""
+    """A refresh from one input on: the input with its rejected rows, and its descendants."""
     read = dg.AssetSelection.assets(root, ["rejected_rows", root])
-    return _PLAN | read | (dg.AssetSelection.assets(root).downstream() & _RELEASE)
+    return read | (dg.AssetSelection.assets(root).downstream() & _RELEASE)
 
 
 refresh = dg.define_asset_job(
     "refresh",
-    _PLAN | _RELEASE,
-    description="The whole lineage, from taxonomy to release; begins with the plan.",
+    _RELEASE,
+    description="The whole lineage, from taxonomy to release.",
 )
 real_prompts_refresh = dg.define_asset_job(
     "real_prompts_refresh",
@@ -46,7 +46,7 @@ reviews_refresh = dg.define_asset_job(
 )
 prompts_refresh = dg.define_asset_job(
     "prompts_refresh",
-    _PLAN | (_RELEASE - _CORPUS),
+    _RELEASE - _CORPUS,
     description="The lineage without crawl and index: asks anew what a changed template changed.",
 )
 corpus_refresh = dg.define_asset_job(
@@ -97,6 +97,8 @@ def take_down(context: dg.OpExecutionContext, config: Removal, takedown: Takedow
     """Remove a post, its point, the answers made from it, and the text of every derived row."""
     report = takedown.remove(config.post)
     context.log.info(f"takedown {config.post}: {report}")
+    for sentence in report["to_do"]:
+        context.log.warning(f"takedown {config.post}: to do: {sentence}")
     context.add_output_metadata(report)
 
 
@@ -112,7 +114,7 @@ def post_takedown() -> None:
 class Publication(dg.Config):
     """Who allowed it, and which release."""
 
-    approval: str = Field(description="path of the approval file (README, Publish a release)")
+    approval: str = Field(description="path of the approval file (docs/how-to/publish.md)")
     version: str | None = Field(None, description="version of the release; the newest unless told")
 
 

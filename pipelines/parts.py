@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from resources.models.roles import RoleSettings
+
 _OF_SERVER = {"url", "api_key", "collection", "m", "ef_construct", "grpc", "grpc_port"} | {
     "payload_indexes"
 }
@@ -31,7 +33,7 @@ class ServerProgram(Part):
     program: str = "vllm"
     arguments: list[str] = []
     environment: dict[str, str] = {}
-    ready_within_s: float = 1800.0
+    ready_within_s: float = Field(1800.0, gt=0)
 
 
 class Server(ServerProgram):
@@ -40,32 +42,21 @@ class Server(ServerProgram):
     model: str
 
 
-class Role(Part):
-    """A model role: declared model and revision, and where it is served.
+class Role(RoleSettings, Part):
+    """A model role: its settings, and where it is served.
 
-    Several urls share the load; with `serve` the stage starts a server of its own instead. Further
-    settings are those of `resources.models.llm.ModelRole`.
+    Several urls share the load; with `serve` the stage starts a server of its own instead.
     """
 
-    model: str
-    revision: str = "main"
     url: str | FromEnvironment | list[str | FromEnvironment] = "offline"
     serve: Server | None = None
     api_key: FromEnvironment | None = None
-    structured: Literal["auto", "structured_outputs", "response_format", "prompt"] = "auto"
-    concurrency: int = 64
-    auto_concurrency: bool = False
-    timeout_s: float = 300.0
-    attempts: int = 6
-    salvage: int = 1
-    give_up_after_s: float = 60.0
 
 
 class Embedder(Part):
     """What turns text into vectors: the stand-in, bge-m3 in process, or an embeddings endpoint.
 
-    Settings that are left out are those of `resources.vectors.edge_store` and of
-    `resources.vectors.qdrant_store`.
+    `path` and `devices` are those of bge-m3; `url`, `api_key` and `dimension` those of an endpoint.
     """
 
     kind: Literal["offline", "bge-m3", "endpoint"]
@@ -74,10 +65,10 @@ class Embedder(Part):
     path: str | None = None
     url: str | FromEnvironment | None = None
     api_key: FromEnvironment | None = None
-    dimension: int = 1024
+    dimension: int = Field(1024, ge=1)
     sparse: bool = False
     devices: list[str] = []
-    batch_size: int = 64
+    batch_size: int = Field(64, ge=1)
 
     @model_validator(mode="after")
     def _has_its_place(self) -> "Embedder":
@@ -97,8 +88,7 @@ class Embedder(Part):
 class Translator(Part):
     """What translates English: the stand-in, opus-mt in process, or the model role `translator`.
 
-    Settings that are left out are those of `resources.vectors.edge_store` and of
-    `resources.vectors.qdrant_store`.
+    The other settings are those of opus-mt; what is left out is as `resources.translation` has it.
     """
 
     kind: Literal["offline", "opus-mt", "role"]
@@ -107,8 +97,8 @@ class Translator(Part):
     path: str | None = None
     prefix: str | None = None
     device: str | None = None
-    batch_size: int | None = None
-    max_tokens: int | None = None
+    batch_size: int | None = Field(None, ge=1)
+    max_tokens: int | None = Field(None, ge=1)
 
     @property
     def gpus(self) -> int:
@@ -119,8 +109,8 @@ class Translator(Part):
 class VectorStore(Part):
     """Where vectors live: Qdrant's engine in process, or a Qdrant server.
 
-    Settings that are left out are those of `resources.vectors.edge_store` and of
-    `resources.vectors.qdrant_store`.
+    `exact` left out is true for kind edge and false for kind qdrant. All but `kind`, `exact`, `ef`
+    and `quantization` are settings of a server.
     """
 
     kind: Literal["edge", "qdrant"] = "edge"
@@ -128,11 +118,11 @@ class VectorStore(Part):
     api_key: FromEnvironment | None = None
     collection: str = "posts"
     exact: bool | None = None
-    ef: int = 256
-    m: int = 16
-    ef_construct: int = 200
+    ef: int = Field(256, ge=1)
+    m: int = Field(16, ge=2)
+    ef_construct: int = Field(200, ge=1)
     grpc: bool = False
-    grpc_port: int = 6334
+    grpc_port: int = Field(6334, ge=1, le=65535)
     quantization: Literal["none", "int8"] = "none"
     payload_indexes: list[Literal["lang", "sources", "terms"]] | None = None
 
@@ -149,17 +139,17 @@ class VectorStore(Part):
 class Budget(Part):
     """Caps of one asset, or of a whole run under the key `run`."""
 
-    calls: int | None = None
-    tokens: int | None = None
-    cost: float | None = None
+    calls: int | None = Field(None, ge=0)
+    tokens: int | None = Field(None, ge=0)
+    cost: float | None = Field(None, ge=0)
 
 
 class Machine(Part):
     """What one step needs; training starts one process per GPU."""
 
     gpus: int = Field(0, ge=0)
-    cpus: float | None = None
-    memory_gib: float | None = None
+    cpus: float | None = Field(None, gt=0)
+    memory_gib: float | None = Field(None, gt=0)
     image: str | None = None
 
 

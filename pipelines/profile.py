@@ -5,19 +5,20 @@ outputs. Nothing outside this module reads the environment; secrets are named by
 """
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import (
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
 
+from chillguard.calls import roles
 from chillguard.rows.records import AnySource, SourceConfig
 from chillguard.settings import Settings
+from pipelines import faults
+from pipelines.documents import SHIPPED as SHIPPED
+from pipelines.documents import ProfileError as ProfileError
+from pipelines.documents import document, find, meant, read_yaml
 from pipelines.parts import (
     Budget,
     Embedder,
@@ -34,31 +35,20 @@ from resources.crawlers.source import NetworkSource
 
 PostSource = Annotated[SourceConfig | Source, Field(discriminator="kind")]
 
-SHIPPED = Path(__file__).parent / "profiles"
-_MAX_DEPTH = 8
-_PATHS = frozenset(
-    (
-        "path",
-        "taxonomy",
-        "seed_keywords",
-        "anchors",
-        "review_decisions",
-        "audit_decisions",
-        "prices",
-        "approval",
-        "tables",
-    )
-)
+_NAME = 60
 _TAXONOMY = "packaged:taxonomy.yaml"
-_ROLES = frozenset({"expander", "synthesizer", "rewriter", "tie_breaker", "categorizer"})
-
-
-class ProfileError(ValueError):
-    """A profile that cannot be used; the message names the file, the setting and the mend."""
+_ROLES = frozenset(
+    (roles.EXPANDER, roles.SYNTHESIZER, roles.REWRITER, roles.TIE_BREAKER, roles.CATEGORIZER)
+)
 
 
 class Profile(Part):
-    """Everything that a deployment chooses; science settings are under `settings`."""
+    """Everything that a deployment chooses; science settings are under `settings`.
+
+    `name` is that of the file unless set. `machines` says by asset what a step asks of Ray.
+    `ledger` is a SQLAlchemy URL, `tables` a path or fsspec URL; both are in the home unless set.
+    `budgets` maps an asset, or `run`, to its caps; `prices` names the file with what models cost.
+    """
 
     name: str
     executor: Literal["in_process", "multiprocess", "ray"] = "multiprocess"
@@ -68,8 +58,8 @@ class Profile(Part):
     anchors: str | None = "packaged:anchors.yaml"
     review_decisions: str | None = None
     reviewers: dict[str, str] = {}
-    posts: list[PostSource]
-    real_prompts: list[SourceConfig]
+    posts: list[PostSource] = []
+    real_prompts: list[SourceConfig] = []
     public_prompts: list[AnySource] = []
     benchmarks: list[AnySource] = []
     embedder: Embedder
@@ -95,31 +85,48 @@ class Profile(Part):
 
     @model_validator(mode="after")
     def _is_complete(self) -> "Profile":
-        needed = _ROLES | ({"translator"} if self.translator.kind == "role" else set())
-        needed |= {"generator"} if self.training else set()
-        known = needed | ({"scorer"} if self.training else set())
+        needed = _ROLES | ({roles.TRANSLATOR} if self.translator.kind == "role" else set())
+        needed |= {roles.GENERATOR} if self.training else set()
+        known = needed | ({roles.SCORER} if self.training else set())
         missing, strange = needed - set(self.roles), sorted(set(self.roles) - known)
         if missing:
             raise ValueError(f"no model is bound to role {', '.join(sorted(missing))}")
         if strange:
-            raise ValueError(f"there is no role {strange[0]!r}; roles are {sorted(known)}")
+            raise ValueError(
+                f"there is no role {strange[0]!r}; roles are {sorted(known)}"
+                f"{meant(strange[0], known)}"
+            )
         self._generator_can_be_served()
         if len(self.jurors) < self.settings.labeling.quorum:
             raise ValueError(
                 f"{len(self.jurors)} jurors can never give a quorum of "
                 f"{self.settings.labeling.quorum}"
             )
+        self._budgets_are_of_assets()
         for sources in (self.posts, self.real_prompts, self.public_prompts, self.benchmarks):
             names = [source.name for source in sources]
-            bad = [n for n in names if names.count(n) > 1 or not (n.isascii() and n.isidentifier())]
+            bad = [n for n in names if names.count(n) > 1 or not _is_name(n)]
             if bad:
-                raise ValueError(f"source names must be unique ASCII identifiers: {bad[0]!r}")
+                raise ValueError(
+                    f"source names must be unique, of at most {_NAME} letters, digits, _, - and "
+                    f"spaces of any script: {bad[0]!r}"
+                )
         return self
+
+    def _budgets_are_of_assets(self) -> None:
+        slots = [f"juror_{slot}" for slot in range(1, len(self.jurors) + 1)]
+        capped = {"run", *roles.asked_by(slots)}
+        for key in self.budgets:
+            if key not in capped:
+                raise ValueError(
+                    f"budgets: {key!r} is neither `run` nor an asset that asks models"
+                    f"{meant(key, capped)}"
+                )
 
     def _generator_can_be_served(self) -> None:
         if self.training is None:
             return
-        generator = self.roles["generator"]
+        generator = self.roles[roles.GENERATOR]
         if generator.url == "offline" and not generator.serve:
             raise ValueError("role generator has no stand-in; give it `url` or `serve`")
         if not (generator.serve or self.training.serve):
@@ -136,9 +143,9 @@ class Profile(Part):
     @property
     def loads_models(self) -> bool:
         """Whether a stage starts a model server, or trains, on the host where its step runs."""
-        roles = (*self.roles.values(), *self.jurors)
+        bound = (*self.roles.values(), *self.jurors)
         here = self.training is not None and self.training.executor.kind == "local"
-        return here or any(role.serve for role in roles)
+        return here or any(role.serve for role in bound)
 
     @property
     def anchor_file(self) -> str | None:
@@ -149,13 +156,13 @@ class Profile(Part):
     def ledger_url(self, folder: Path) -> str:
         """SQLAlchemy URL of the ledger, read from the environment if it is named there."""
         if isinstance(self.ledger, FromEnvironment):
-            return os.environ[self.ledger.env]
+            return _set(self.ledger, "ledger")
         return self.ledger or f"sqlite:///{folder / 'ledger.db'}"
 
     def tables_url(self, folder: Path) -> str:
         """Path or fsspec URL of the tables, read from the environment if it is named there."""
         if isinstance(self.tables, FromEnvironment):
-            return os.environ[self.tables.env]
+            return _set(self.tables, "tables")
         return self.tables or str(folder / "tables")
 
     def price_list(self) -> dict[str, dict[str, float]]:
@@ -163,22 +170,32 @@ class Profile(Part):
 
         Raises `ProfileError` when a budget caps money and a model has no price.
         """
-        found = _prices(self.prices) if self.prices else {}
+        priced = _prices(self.prices) if self.prices else {}
         models = {role.model for role in [*self.roles.values(), *self.jurors]}
-        unpriced = sorted(models - found.keys())
+        unknown, unpriced = sorted(priced.keys() - models), sorted(models - priced.keys())
+        if unknown:
+            raise ProfileError(
+                f"profile {self.name}: price file {self.prices}: no role is bound to a model "
+                f"{unknown[0]!r}{meant(unknown[0], unpriced or models)}"
+            )
         if unpriced and any(budget.cost is not None for budget in self.budgets.values()):
             raise ProfileError(
                 f"profile {self.name}: a budget caps cost, but model {unpriced[0]!r} has no price; "
                 "add it to the file named by `prices`"
             )
-        return found
+        return priced
 
     @property
     def is_offline(self) -> bool:
         """Whether any role or model is a stand-in."""
-        roles = [*self.roles.values(), *self.jurors]
+        bound = [*self.roles.values(), *self.jurors]
         stand_ins = "offline" in (self.embedder.kind, self.translator.kind)
-        return stand_ins or any(role.url == "offline" and not role.serve for role in roles)
+        return stand_ins or any(role.url == "offline" and not role.serve for role in bound)
+
+
+def _is_name(name: str) -> bool:
+    signs = name.replace("_", "").replace("-", "").replace(" ", "")
+    return signs.isalnum() and name == name.strip() and len(name) <= _NAME
 
 
 def home() -> Path:
@@ -210,80 +227,70 @@ def _named() -> str:
 def load(name: str) -> Profile:
     """A shipped profile by name, or a YAML file by path, merged over what it extends.
 
-    Raises `ProfileError` with one sentence for an unknown file, key or value.
+    Raises `ProfileError` with a sentence for each unknown file, key or value.
     """
-    path = _find(name, Path.cwd())
-    document = _merged(path, 0)
-    document.setdefault("name", path.stem)
+    path = find(name, Path.cwd())
+    given = document(path)
+    given.setdefault("name", path.stem)
     try:
-        return Profile.model_validate(document)
+        return Profile.model_validate(given)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise ProfileError(f"profile {path}: {place or 'profile'}: {first['msg']}") from None
+        raise ProfileError(faults.sentences(error, Profile, path)) from None
+
+
+def unset_variables(profile: Profile) -> list[str]:
+    """One sentence per variable that the profile names and the environment lacks."""
+    return [
+        f"profile {profile.name}: {_owner(place)}: the variable {name} is not set: export it, or "
+        f"change `{'.'.join(place)}` in the profile"
+        for place, name in _variables(profile.model_dump(exclude={"webhook"}), ())
+        if not is_set(name)
+    ]
+
+
+def _variables(value: Any, place: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
+    if isinstance(value, dict):
+        if value.keys() == {"env"} and isinstance(value["env"], str):
+            yield place, value["env"]
+        for key, one in value.items():
+            yield from _variables(one, (*place, str(key)))
+    if isinstance(value, list | tuple):
+        for number, one in enumerate(value):
+            yield from _variables(one, (*place, str(number)))
+
+
+def _owner(place: tuple[str, ...]) -> str:
+    """Whose setting it is, in words: a role, a juror by its slot, or a part of the profile."""
+    if place[0] == "jurors":
+        return f"juror_{int(place[1]) + 1}"
+    return f"role {place[1]}" if place[0] == "roles" else place[0]
+
+
+def _set(variable: FromEnvironment, key: str) -> str:
+    if not is_set(variable.env):
+        raise ProfileError(
+            f"{key}: the variable {variable.env} is not set: export it, or change `{key}` in the "
+            "profile"
+        )
+    return os.environ[variable.env]
 
 
 def _prices(path: Path) -> dict[str, dict[str, float]]:
     try:
-        document = yaml.safe_load(path.read_text("utf-8"))
-        return {
-            str(model): {unit: float(price[unit]) for unit in ("prompt", "completion")}
-            for model, price in document.items()
-        }
-    except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
+        given = TypeAdapter(dict[str, _Price]).validate_python(read_yaml(path))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
+        reason = (
+            "; ".join(f"{'.'.join(map(str, f['loc']))}: {f['msg']}" for f in error.errors()[:3])
+            if isinstance(error, ValidationError)
+            else f"{type(error).__name__}: {' '.join(str(error).split())}"
+        )
         raise ProfileError(
-            f"price file {path} cannot be used ({type(error).__name__}: {error}); it maps each "
+            f"price file {path} cannot be used ({reason}); it maps each "
             "model to {prompt: ..., completion: ...}, per million tokens"
         ) from None
+    return {model: price.model_dump() for model, price in given.items()}
 
 
-def _find(name: str, folder: Path) -> Path:
-    shipped = SHIPPED / f"{name}.yaml"
-    path = shipped if shipped.exists() else (folder / name)
-    if not path.is_file():
-        known = ", ".join(sorted(p.stem for p in SHIPPED.glob("*.yaml")))
-        raise ProfileError(
-            f"profile {name!r} is neither a file ({path}) nor one of {known}; set "
-            "CHILLGUARD_PROFILE to a profile name or to the path of a YAML file"
-        )
-    return path
-
-
-def _merged(path: Path, depth: int) -> dict[str, Any]:
-    try:
-        document = yaml.safe_load(path.read_text("utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ProfileError(f"profile {path} is not YAML: {error}") from None
-    if not isinstance(document, dict) or depth > _MAX_DEPTH:
-        raise ProfileError(f"profile {path} is not a mapping, or extends itself")
-    parent = document.pop("extends", None)
-    own: dict[str, Any] = _absolute(document, path.parent)
-    if parent is None:
-        return own
-    base = _merged(_find(str(parent), path.parent), depth + 1)
-    base.pop("name", None)
-    merged: dict[str, Any] = _over(base, own)
-    return merged
-
-
-def _over(base: Any, top: Any) -> Any:
-    if isinstance(base, dict) and isinstance(top, dict):
-        return {key: _over(base.get(key), top[key]) if key in top else base[key]
-                for key in base | top}  # fmt: skip
-    return top
-
-
-def _absolute(value: Any, folder: Path) -> Any:
-    """Paths in a profile are relative to its file."""
-    if isinstance(value, list):
-        return [_absolute(one, folder) for one in value]
-    if isinstance(value, dict):
-        return {key: _resolved(key, one, folder) for key, one in value.items()}
-    return value
-
-
-def _resolved(key: str, value: Any, folder: Path) -> Any:
-    if key in _PATHS and isinstance(value, str):
-        elsewhere = value.startswith("packaged:") or "://" in value
-        return value if elsewhere else str((folder / value).resolve())
-    return _absolute(value, folder)
+class _Price(Part):
+    prompt: float = Field(ge=0, allow_inf_nan=False)
+    completion: float = Field(ge=0, allow_inf_nan=False)

@@ -6,21 +6,25 @@ Texts are masked unless `--text` is given: a terminal is easily shared.
 import argparse
 import signal
 import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
-from chillguard import taxonomy
+from chillguard import tables, taxonomy
 from chillguard.lineage import trace
 from chillguard.release import card
+from chillguard.rows import records
 from chillguard.synthesis import rag
 from pipelines import profile as profiles
+from resources.home.publishing import Publishing
+from resources.home.releases import Releases
 from resources.home.state import State
 from resources.home.tables import Tables
+from resources.inputs import origins
+from resources.inputs.files import YamlFile
 from resources.models.ledger import Ledger
-
-_TEXTS = ("text", "match_text", "translated_from")
-_CALLS = ("call_key", "category_call_key")
 
 
 def main() -> None:
@@ -40,28 +44,59 @@ def main() -> None:
         )
     except dg.Failure as failure:
         sys.exit(f"trace: {failure.description}")
+    texts, calls = tables.where("holds_text"), tables.where("is_call_key")
     for step in steps:
         sys.stdout.write(f"{step.table} {step.id}\n")
         for name, value in step.facts.items():
-            masked = name in _TEXTS and not given.text
+            masked = name in texts and not given.text
             told = _printable(card.mask(value) if masked else value)
-            call = f"\n{'':22}{_call(ledger, value)}" if name in _CALLS else ""
+            call = f"\n{'':22}{_call(ledger, value)}" if name in calls else ""
             sys.stdout.write(f"  {name:<20}{told}{call}\n")
+        for place in _places(profile, step):
+            sys.stdout.write(f"  {'read from':<20}{_printable(place)}\n")
+    for place, side in _ends(home, given.prompt_id):
+        sys.stdout.write(f"{place}\n  {'split':<20}{side}\n")
+
+
+def _places(profile: profiles.Profile, step: trace.Step) -> Iterator[str]:
+    """The lines of files from which a prompt was read."""
+    read: dict[str, Sequence[records.RowSource]] = {
+        "real": profile.real_prompts,
+        "public": profile.public_prompts,
+    }
+    sources, text = read.get(step.facts.get("origin", ""), ()), step.facts.get("text")
+    if sources and text:
+        codes = taxonomy.parse(*_taxonomy(profile)).codes
+        yield from origins.lines(sources, step.facts["method"], text, codes)
+
+
+def _taxonomy(profile: profiles.Profile) -> tuple[Any, str]:
+    return YamlFile(path=profile.taxonomy).load(), profile.taxonomy
+
+
+def _ends(home: Path, prompt_id: str) -> Iterator[tuple[str, str]]:
+    """The releases and published copies that hold the prompt, and on which side."""
+    releases = Releases(folder=str(home / "release"))
+    for version, side in releases.sides_of(prompt_id).items():
+        yield f"release {version}", side
+    published = Publishing(folder=str(home / "public"), releases=releases)
+    for folder in published.holding({prompt_id}):
+        yield f"published {folder}", "see its files"
 
 
 def walker(profile: profiles.Profile) -> trace.Walker:
     """A walker over the tables of the last run."""
     home = profiles.home()
     source = Tables(folder=profile.tables_url(home))
-    tables = {"/".join(key): table for key in source.made() if (table := source.read(*key))}
+    made = {"/".join(key): table for key in source.made() if (table := source.read(*key))}
     state = State(folder=str(home / "state"), profile=profile.name)
     queries: dict[str, rag.Query] = {}
-    if {"taxonomy", "expanded_keywords"} <= tables.keys():
-        known = taxonomy.from_rows(tables["taxonomy"])
-        pool, config = tables["expanded_keywords"], profile.settings.synthesis
+    if {"taxonomy", "expanded_keywords"} <= made.keys():
+        known = taxonomy.from_rows(made["taxonomy"])
+        pool, config = made["expanded_keywords"], profile.settings.synthesis
         found = rag.queries(pool, known, config, state.extra_queries())
         queries = {query.query_id: query for query in found}
-    return trace.Walker(tables, queries)
+    return trace.Walker(made, queries)
 
 
 def _printable(value: object) -> str:

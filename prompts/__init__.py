@@ -12,14 +12,26 @@ from pathlib import Path
 
 import jinja2
 
-_SPECIAL = re.compile(r"(?i:</?text\b[^>]*>)|<[|｜]|[|｜]>|</?[a-z]\w{0,23}>|\[/?[A-Z_]{2,24}\]")
-_BRACKETS = str.maketrans("<>[]", "〈〉【】")
+# A fence counts to a model however its brackets and letters are spelled, and if it stays open.
+_GAP = r"[\s\u00ad\u200b-\u200f\u2060\ufeff]{0,8}"
+_WORD = _GAP.join(("[tｔ]", "[eｅ]", "[xｘ]", "[tｔ]"))
+_FENCE = rf"(?i:[<＜﹤]{_GAP}[/／]?{_GAP}{_WORD}\b(?:[^<>＜＞﹤﹥]{{0,99}}[>＞﹥])?)"
+# Marks of known chat templates: Llama `<<SYS>>`, MiniCPM `<用户>` and `<AI>`, GLM `[gMASK]`,
+# InternLM `[UNUSED_TOKEN_145]`, EXAONE `[|user|]`. `<PHONE>` and the like are ours, and stay.
+_TOKENS = (
+    r"<{1,2}[|｜]|[|｜]>{1,2}|\[[|｜]|[|｜]\]|</?[a-z_]\w{0,23}>|<</?[A-Za-z_]{1,24}>>"
+    r"|</?(?:AI|用户|User|Human|Assistant|System|Bot)>|\[/?[a-z]?[A-Z_]{2,24}\d{0,4}\]"
+)
+_SPECIAL = re.compile(f"{_FENCE}|{_TOKENS}")
+_BRACKETS = str.maketrans("<>[]＜＞﹤﹥", "〈〉【】〈〉〈〉")
 FOLDER = Path(__file__).parent
 
 
 def _fenced(text: str) -> str:
     """Data inside a prompt: what could close its fence, or be a special token of a chat template
     (`<|…|>`, `<think>`, `[INST]`, full-width `<｜…｜>`), loses its brackets.
+
+    A text that holds neither is shown as it is.
     """
     return _SPECIAL.sub(lambda found: found.group().translate(_BRACKETS), text)
 

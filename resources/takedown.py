@@ -11,6 +11,7 @@ import pyarrow as pa
 from chillguard.lineage import takedown
 from chillguard.tables import table_of
 from resources.crawlers.store import PostStore
+from resources.home.publishing import Publishing
 from resources.home.releases import Releases
 from resources.home.review import Review
 from resources.home.state import State
@@ -29,6 +30,7 @@ class Takedown(dg.ConfigurableResource):
     retrieval: dg.ResourceDependency[Retrieval]
     releases: dg.ResourceDependency[Releases]
     reviews: dg.ResourceDependency[Review]
+    publishing: dg.ResourceDependency[Publishing]
 
     def remove(self, request: str) -> dict[str, Any]:
         """Remove the posts that `request` means; returns what was removed and who still holds it.
@@ -55,9 +57,10 @@ class Takedown(dg.ConfigurableResource):
             "derived_prompts": sorted(found.prompt_ids),
             **self.reviews.remove(found.prompt_ids),
             "releases": self.releases.holding(found.prompt_ids),
+            "published": self.publishing.holding(found.prompt_ids),
         }
         self.state.take_down({"request": request, "marks": [], **report})
-        return report
+        return report | {"to_do": _to_do(report)}
 
     def _traces(self, request: str, tables: dict[tuple[str, ...], pa.Table]) -> takedown.Traces:
         crawled = [table for key, table in tables.items() if key[0] == "crawled_posts"]
@@ -79,3 +82,19 @@ class Takedown(dg.ConfigurableResource):
 
     def _read(self, key: tuple[str, ...]) -> pa.Table | None:
         return self.tables.read(*key)
+
+
+def _to_do(report: dict[str, Any]) -> list[str]:
+    """What a person has to do: releases and what left the house are not changed by a program."""
+    to_do = [
+        f"release {version} is kept as it was and holds {rows:,} rows made from the post: run the "
+        "refresh, hand out the new release instead, and delete the old one where it may not be kept"
+        for version, rows in report["releases"].items()
+    ]
+    to_do += [
+        f"published copy {folder} holds {rows:,} rows made from the post: delete it, take it down "
+        "where it was uploaded, tell whoever has it, and publish the next release"
+        for folder, rows in report["published"].items()
+    ]
+    return to_do + [f"{path} still names prompts made from it: take them out by hand"
+                    for path in report["review_files_left"]]  # fmt: skip

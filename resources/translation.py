@@ -1,4 +1,4 @@
-"""The translation port, and opus-mt-en-zh behind it (paper section 3.2).
+"""The translation port, and opus-mt-en-zh (paper section 3.2), a role or a stand-in behind it.
 
 Turns English texts into Chinese ones; which texts, and which translations are fit, is decided in
 `chillguard.translation`.
@@ -16,6 +16,7 @@ from pydantic import Field, PrivateAttr
 
 from chillguard import translation
 from resources.models.progress import Pace
+from resources.offline import writers
 
 Tell = Callable[[str], None]
 _FILES = ("config.json", "vocab.json", "source.spm", "target.spm")
@@ -36,6 +37,20 @@ class RoleTranslator(Translator):
 
     def local(self, tell: Tell) -> None:
         """Nothing translates here: the stage asks the role."""
+
+
+class PhrasebookTranslator(Translator):
+    """Chinese of the bundled English posts, alone or in the synthesizer's frames: stands in for a
+    model in the profile offline.
+    """
+
+    def local(self, tell: Tell) -> translation.Local:
+        """The phrase book; it takes no time worth telling."""
+        return self.translate
+
+    def translate(self, texts: Sequence[str]) -> list[str]:
+        """Chinese texts in order; empty where the phrase book does not know the text."""
+        return [writers.translate(text) for text in texts]
 
 
 class OpusMtTranslator(Translator):

@@ -1,17 +1,23 @@
 """One model call as the domain sees it: what is asked, and what came of it.
 
-How a call is sent, paid for, stored and retried is the business of `resources.models.llm`.
+It is sent by `resources.models.chat` and tried again by `resources.models.engine`; what was paid
+for is looked up and kept by `resources.models.stream`.
 """
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+
+from chillguard.calls.answer import Answer as Answer
+from chillguard.calls.answer import plain
 
 T = TypeVar("T")
+# The outcome of a request in a plan, which asks nobody: a word of ours, never of an endpoint.
+UNASKED = "not asked yet"
 _SALVAGE_AT = 0.5
 # Made once: `json.dumps` with options makes an encoder per call.
 _form = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
@@ -22,10 +28,10 @@ class Sampling(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    temperature: float = 0.0
-    top_p: float = 1.0
-    max_tokens: int = 512
-    top_logprobs: int = 0
+    temperature: float = Field(0.0, ge=0, le=2)
+    top_p: float = Field(1.0, gt=0, le=1)
+    max_tokens: int = Field(512, ge=1)
+    top_logprobs: int = Field(0, ge=0, le=20)
 
     def varied(self) -> "Sampling":
         """Sampling of a salvage attempt: asked greedily, the same answer would come again."""
@@ -43,18 +49,9 @@ class ChatRequest:
     row_id: str
     messages: tuple[Mapping[str, str], ...]
     sampling: Sampling
-    answer_schema: Mapping[str, Any] | None = None
+    answer_schema: Mapping[str, object] | None = None
     repeat: int = 0
     template: str | None = None
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A raw answer as stored, before any parsing."""
-
-    text: str
-    finish_reason: str
-    logprobs: Sequence[Mapping[str, Any]] | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +79,30 @@ class Unreadable(Exception):
 
 
 Parser = Callable[[Answer], T]
+_READABLE = frozenset({"stop", "unknown"})
+
+
+class Crashed(Unreadable):
+    """A parser failed at an answer: the answer is unreadable, and the parser is to be mended."""
+
+
+def read(parse: Parser[T], answer: Answer) -> T:
+    """What a parser reads in an answer, normalised first; raises `Unreadable` and nothing else.
+
+    An answer that did not end by itself is unreadable, whatever a parser makes of it; of one that
+    was cut off at its length the parser's fallback counts.
+    """
+    if answer.finish_reason not in _READABLE and answer.finish_reason != "length":
+        raise Unreadable(answer.finish_reason)
+    try:
+        value = parse(plain(answer))
+    except Unreadable:
+        raise
+    except Exception as error:
+        raise Crashed(f"the parser failed ({type(error).__name__})") from error
+    if answer.finish_reason == "length":
+        raise Unreadable("cut off at max_tokens")
+    return value
 
 
 class Ask(Protocol):

@@ -8,7 +8,7 @@ does not help its prompts are used without their numbers. JSON is the default.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from chillguard.calls import call, refusals
 
@@ -31,7 +31,7 @@ def parser(count: int, layout: Layout, key: str) -> call.Parser[Prompts]:
     return lambda answer: _json(answer, count, key) if layout == "json" else _list(answer, count)
 
 
-def answer_schema(count: int, layout: Layout, key: str) -> Mapping[str, Any] | None:
+def answer_schema(count: int, layout: Layout, key: str) -> Mapping[str, object] | None:
     """What the endpoint is to bind; a list with separators cannot be bound."""
     if layout == "delimited":
         return None

@@ -7,12 +7,13 @@ it, so the result is normalised over the labels.
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+
+from chillguard.calls.answer import Position
 
 
 def of_labels(
-    logprobs: Sequence[Mapping[str, Any]] | None, labels: Sequence[str]
+    logprobs: Sequence[Position] | None, labels: Sequence[str]
 ) -> dict[str, float] | None:
     """Probability by label, adding up to 1; None when the tokens spell none of the labels.
 
@@ -33,9 +34,9 @@ def of_labels(
     return {label: value / total for label, value in mass.items()} if total > 0 else None
 
 
-def _alternatives(position: Mapping[str, Any]) -> dict[str, float]:
-    entries = [*position.get("top_logprobs", ()), position]
-    return {entry["token"]: math.exp(entry["logprob"]) for entry in entries}
+def _alternatives(position: Position) -> dict[str, float]:
+    found = {entry["token"]: math.exp(entry["logprob"]) for entry in position["top_logprobs"]}
+    return {**found, position["token"]: math.exp(position["logprob"])}
 
 
 def _fits(label: str, text: str) -> bool:

@@ -5,17 +5,16 @@ It keeps ids and signatures only. Texts are in the releases; files are the busin
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from chillguard.rows import removal
+from chillguard.tables.rows import Made, given
 from chillguard.text import matching, near_duplicates
 
-Row = dict[str, Any]
-COLUMNS = ["prompt_id", "family_id", "origin", "context_post_ids", "text"]
+COLUMNS = ["prompt_id", "family_id", "origin", "parent_ids", "context_post_ids", "text"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class Earlier:
     Rows hold at least `prompt_id`, `family_id`, `origin` and `text`.
     """
 
-    rows: Sequence[Row]
+    rows: Sequence[Made]
     signatures: near_duplicates.Signatures
 
 
@@ -55,17 +54,23 @@ def departed(
     taken_down: Collection[str],
     index: Iterable[pa.Table],
     config: near_duplicates.NearDuplicateConfig,
+    successors: Mapping[str, str],
 ) -> Earlier:
     """The rows of `released` (newest last) that are no kept candidates and were not taken down.
 
-    A row that the index lacks gets its signature from its text.
+    A candidate of the same origin and text is the same row, whatever its id was; `successors` are
+    families by the ids that they had. A row that the index lacks gets its signature from its text.
     """
     kept = candidates.filter(pc.is_null(candidates["drop_reason"]))
     here = set(kept["prompt_id"].to_pylist())
-    rows: dict[str, Row] = {}
+    said = set(zip(kept["origin"].to_pylist(), kept["text"].to_pylist(), strict=True))
+    rows: dict[str, Made] = {}
     for release in released:
-        for row in release.select(COLUMNS).to_pylist():
-            if row["prompt_id"] not in here and not removal.is_derived(row, taken_down):
+        released_rows: list[Made] = release.select(COLUMNS).to_pylist()
+        for row in released_rows:
+            is_here = row["prompt_id"] in here or (row["origin"], row["text"]) in said
+            if not is_here and not removal.is_derived(row, taken_down):
+                row["family_id"] = successors.get(row["family_id"], row["family_id"])
                 rows[row["prompt_id"]] = row
     saved: dict[str, bytes] = {}
     for part in index:
@@ -75,7 +80,7 @@ def departed(
     blank = bytes(4 * config.num_perm)
     packed = b"".join(saved.get(key, blank) for key in keys)
     found = np.frombuffer(bytearray(packed), np.uint32).reshape(-1, config.num_perm)
-    texts = [matching.match_text(rows[keys[i]]["text"]) for i in new]
+    texts = [matching.match_text(given(rows[keys[i]]["text"])) for i in new]
     found[new] = near_duplicates.signatures(texts, config)
     return Earlier([rows[key] for key in keys], found)
 

@@ -1,14 +1,15 @@
 """Cleaning (paper section 3.2): second personal-data pass, length, exact and near-duplicates.
 
 Greedy survivors in the order already released > real > RAG > rewrite > public, then id: a row
-goes only for a kept row, which is named. Inside a family only equal stored text is a duplicate.
+goes only for a kept row, which is named. Inside a family a rewrite goes only for an equal stored
+text; two roots, such as a real prompt and its public copy, are compared like rows of two families.
 Rows of earlier releases that are no candidates any more count as kept.
 """
 
 import itertools
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Sequence
+from typing import TypeVar, cast
 
 import numpy as np
 import pyarrow as pa
@@ -17,9 +18,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from chillguard import identity
 from chillguard.cleaning.earlier import Earlier
 from chillguard.tables import lineage
+from chillguard.tables.reasons import Reason, drop
+from chillguard.tables.rows import Clean, Made, Texted, given
 from chillguard.text import matching, near_duplicates, personal_data
 
-Row = dict[str, Any]
+One = TypeVar("One", bound=Texted)
+Other = TypeVar("Other", bound=Texted)
+_ROOTS = ("real", "public")
 _RANK = {origin: rank for rank, origin in enumerate(lineage.ORIGINS)}
 
 
@@ -31,9 +36,9 @@ class CleaningConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    min_chars: int = 5
-    max_chars: int = 1000
-    min_distinct_chars: int = 3
+    min_chars: int = Field(5, ge=0)
+    max_chars: int = Field(1000, ge=1)
+    min_distinct_chars: int = Field(3, ge=0)
     duplicate_threshold: float = Field(0.7, gt=0.0, lt=1.0)
     leak_threshold: float = Field(0.7, gt=0.0, lt=1.0)
     earlier_releases: bool = True
@@ -51,16 +56,22 @@ def clean(
     `released` are the ids of all earlier releases, which take precedence; `earlier` those of their
     rows that are no candidates any more.
     """
-    rows: list[Row] = [row for row in candidates.to_pylist() if row["drop_reason"] is None]
+    rows: list[Clean] = [
+        {**row, "match_text": None}
+        for row in lineage.CANDIDATE_PROMPTS.rows(candidates)
+        if row["drop_reason"] is None
+    ]
     for row in rows:
         _normalise(row)
-        row["drop_reason"], row["drop_evidence"] = _fault(row, config)
+        fault = _fault(given(row["text"]), config)
+        if fault:
+            drop(row, *fault)
     drop_duplicates(rows, released, config, earlier)
     return lineage.CLEAN_PROMPTS.build(rows)
 
 
 def drop_duplicates(
-    rows: Sequence[Row],
+    rows: Sequence[Clean],
     released: Collection[str],
     config: CleaningConfig,
     earlier: Earlier | None = None,
@@ -71,8 +82,9 @@ def drop_duplicates(
         key=lambda row: (row["prompt_id"] not in released, *_base_order(row)),
     )
     count = sum(row["prompt_id"] in released for row in ordered)
-    for row, reason, evidence in _Survivors(ordered, count, config, earlier).losers():
-        row["drop_reason"], row["drop_evidence"] = reason, evidence
+    by_id = {row["prompt_id"]: row for row in ordered}
+    for key, reason, evidence in _Survivors(ordered, count, config, earlier).losers():
+        drop(by_id[key], reason, evidence)
 
 
 class _Survivors:
@@ -80,15 +92,19 @@ class _Survivors:
 
     def __init__(
         self,
-        ordered: Sequence[Row],
+        ordered: Sequence[Clean],
         released: int,
         config: CleaningConfig,
         earlier: Earlier | None,
     ) -> None:
-        found = near_duplicates.signatures([row["match_text"] for row in ordered], config.shingles)
-        self._rows, self._gone = ordered, range(0)
+        self._texts = [row["match_text"] for row in ordered]
+        found = near_duplicates.signatures([given(text) for text in self._texts], config.shingles)
+        self._rows: Sequence[Made] = ordered
+        self._gone = range(0)
         if earlier:
             self._rows = [*ordered[:released], *earlier.rows, *ordered[released:]]
+            blank = [None] * len(earlier.rows)
+            self._texts = [*self._texts[:released], *blank, *self._texts[released:]]
             self._gone = range(released, released + len(earlier.rows))
             parts = [found[:released], earlier.signatures, found[released:]]
             found = np.concatenate(parts)
@@ -98,8 +114,8 @@ class _Survivors:
         self._stored: dict[tuple[str, str], int] = {}
         self._matched: dict[str, list[int]] = {}
 
-    def losers(self) -> Iterable[tuple[Row, str, str]]:
-        """Each row that goes, with its reason and the kept twin."""
+    def losers(self) -> Iterable[tuple[str, Reason, str]]:
+        """The id of each row that goes, with its reason and the kept twin."""
         for i, near in self._finder.candidates():
             row = self._rows[i]
             twin = None if i in self._gone else self._twin(i, near)
@@ -107,15 +123,19 @@ class _Survivors:
                 self._keep(i)
             else:
                 j, score = twin
-                reason = "near_duplicate" if score < 1.0 else "duplicate"
-                yield row, reason, f"twin={self._rows[j]['prompt_id']} jaccard={score:.3f}"
+                reason = Reason.NEAR_DUPLICATE if score < 1.0 else Reason.DUPLICATE
+                yield (
+                    row["prompt_id"],
+                    reason,
+                    f"twin={self._rows[j]['prompt_id']} jaccard={score:.3f}",
+                )
 
     def _twin(self, i: int, candidates: Sequence[int]) -> tuple[int, float] | None:
         row = self._rows[i]
-        own = self._stored.get((row["family_id"], row["text"]))
+        own = self._stored.get((row["family_id"], given(row["text"])))
         if own is not None:
             return own, 1.0
-        found = [(j, 1.0) for j in self._foreign(i, self._matched.get(row["match_text"], ()))]
+        found = [(j, 1.0) for j in self._foreign(i, self._matched.get(self._match_text(i), ()))]
         near = self._finder.verified(i, self._foreign(i, candidates))
         # A twin that precedes by birth is named before one that only precedes by having been
         # released: so a run after the release names the same twin as the run that made it.
@@ -127,54 +147,67 @@ class _Survivors:
 
     def _keep(self, i: int) -> None:
         row = self._rows[i]
-        self._stored.setdefault((row["family_id"], row["text"]), i)
+        self._stored.setdefault((row["family_id"], given(row["text"])), i)
         if i not in self._gone:
-            self._matched.setdefault(row["match_text"], []).append(i)
+            self._matched.setdefault(self._match_text(i), []).append(i)
         self._finder.keep(i)
 
     def _foreign(self, i: int, others: Iterable[int]) -> list[int]:
-        family = self._rows[i]["family_id"]
-        return [j for j in others if self._rows[j]["family_id"] != family]
+        """Those of `others` that are no relatives; two roots are none."""
+        row = self._rows[i]
+        is_root = row["origin"] in _ROOTS
+        return [
+            j
+            for j in others
+            if self._rows[j]["family_id"] != row["family_id"]
+            or (is_root and j not in self._gone and self._rows[j]["origin"] in _ROOTS)
+        ]
 
     def _later(self, i: int, j: int) -> bool:
         return j not in self._gone and _base_order(self._rows[j]) > _base_order(self._rows[i])
 
     def _match_text(self, i: int) -> str:
-        row = self._rows[i]
-        return matching.match_text(row["text"]) if i in self._gone else str(row["match_text"])
+        text = self._texts[i]
+        return matching.match_text(given(self._rows[i]["text"])) if text is None else text
 
 
 def leaks(
-    train: Sequence[Row], test: Sequence[Row], config: CleaningConfig
-) -> list[tuple[Row, Row, float]]:
+    train: Sequence[One], test: Sequence[Other], config: CleaningConfig
+) -> list[tuple[One, Other, float]]:
     """Every verified pair (train row, test row, Jaccard) at or above the leak threshold."""
-    rows = [*test, *train]
-    texts = [matching.match_text(row["text"]) for row in rows]
+    texts = [matching.match_text(given(row["text"])) for row in [*test, *train]]
     edge = len(test)
     pairs = near_duplicates.neighbours(texts, config.leak_threshold, config.shingles)
-    return [(rows[j], rows[i], score) for i, j, score in pairs if i < edge <= j]
+    return [(train[j - edge], test[i], score) for i, j, score in pairs if i < edge <= j]
 
 
-def _base_order(row: Mapping[str, Any]) -> tuple[int, str]:
+def _base_order(row: Made) -> tuple[int, str]:
     return _RANK[row["origin"]], row["prompt_id"]
 
 
-def _normalise(row: Row) -> None:
-    text = personal_data.replace(row["text"])
-    if text != row["text"]:
-        row["text"], row["text_hash"] = text, identity.text_hash(text)
-    row["match_text"] = matching.match_text(text)
+def _normalise(row: Clean) -> None:
+    before, texts = row["text"], lineage.CANDIDATE_PROMPTS.where("holds_text")
+    stored = cast("dict[str, str | None]", row)
+    for name in (column.name for column in texts):
+        text = stored[name]
+        stored[name] = None if text is None else personal_data.replace(text)
+    if row["text"] != before:
+        row["text_hash"] = identity.text_hash(given(row["text"]))
+    row["match_text"] = matching.match_text(given(row["text"]))
 
 
-def _fault(row: Row, config: CleaningConfig) -> tuple[str | None, str | None]:
-    size = len(row["text"])
+def _fault(text: str, config: CleaningConfig) -> tuple[Reason, str] | None:
+    size = len(text)
     if size < config.min_chars:
-        return "too_short", f"{size} characters"
+        return Reason.TOO_SHORT, f"{size} characters"
     if size > config.max_chars:
-        return "too_long", f"{size} characters"
-    if fault := _meaningless(row["text"], config.min_distinct_chars):
-        return "meaningless", fault
-    return None, None
+        return Reason.TOO_LONG, f"{size} characters"
+    if kinds := personal_data.overlooked(text):
+        evidence = f"{' and '.join(kinds)} in a spelling that is not replaced"
+        return Reason.PERSONAL_DATA, evidence
+    if fault := _meaningless(text, config.min_distinct_chars):
+        return Reason.MEANINGLESS, fault
+    return None
 
 
 _MARKS = re.compile("|".join(personal_data.PLACEHOLDERS))

@@ -4,10 +4,8 @@ Needs the training libraries only, no Dagster; progress is one JSON line per bat
 """
 
 import json
-import os
 import sys
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from chillguard.evaluation.predict import Decoding, Prediction, predict
 from chillguard.training.label_format import FormatKind, LabelFormat
+from chillguard.training.output import in_one_move
 
 _COLUMNS = pa.schema(
     [
@@ -53,12 +52,11 @@ def main() -> None:
     found = predict(job.model, texts, form, job.batch_size, job.decoding, _tell)
     ids = rows["prompt_id"].to_pylist()
     told = [_row(*pair) for pair in zip(ids, found, strict=True)]
-    part = f"{job.output}.part"
-    pq.write_table(pa.Table.from_pylist(told, schema=_COLUMNS), part)
-    os.replace(part, job.output)
+    with in_one_move(Path(job.output)) as part:
+        pq.write_table(pa.Table.from_pylist(told, schema=_COLUMNS), part)
 
 
-def _row(prompt_id: str, one: Prediction) -> dict[str, Any]:
+def _row(prompt_id: str, one: Prediction) -> dict[str, object]:
     said = one.verdict
     return {
         "prompt_id": prompt_id,

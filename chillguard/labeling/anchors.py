@@ -15,6 +15,8 @@ from chillguard import identity
 from chillguard.calls import call
 from chillguard.labeling import jury
 from chillguard.tables import lineage
+from chillguard.tables.jury import AnchorVote
+from chillguard.tables.rows import WithText
 from chillguard.tables.table import LABELS
 from chillguard.taxonomy import Taxonomy
 
@@ -53,7 +55,9 @@ def requests(
     anchors: Iterable[Anchor], taxonomy: Taxonomy, config: jury.LabelingConfig, refresh: int
 ) -> Iterator[call.ChatRequest]:
     """The vote on each anchor, in the very words of every other vote."""
-    rows = ({"prompt_id": anchor.anchor_id, "text": anchor.text} for anchor in anchors)
+    rows: Iterator[WithText] = (
+        {"prompt_id": anchor.anchor_id, "text": anchor.text} for anchor in anchors
+    )
     for request in jury.vote_requests(rows, taxonomy, config):
         yield replace(request, repeat=refresh)
 
@@ -67,7 +71,8 @@ def votes(
     refresh: int,
 ) -> pa.Table:
     """The `anchor_votes` table; `jurors` are slots with their model and revision."""
-    known, found = {anchor.anchor_id: anchor for anchor in anchors}, []
+    known = {anchor.anchor_id: anchor for anchor in anchors}
+    found: list[AnchorVote] = []
     for juror, model in jurors.items() if anchors else ():
         asked = requests(anchors, taxonomy, config, refresh)
         for outcome in ask(juror, asked, jury.parse_vote, len(anchors)):

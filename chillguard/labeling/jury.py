@@ -5,21 +5,23 @@ A refusal or an unreadable vote is an abstention, never a label. What stays open
 """
 
 import functools
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
-from chillguard.calls import call, probabilities
+from chillguard.calls import call, probabilities, roles
+from chillguard.labeling.docket import ToLabel
 from chillguard.labeling.review import Reviewed
 from chillguard.tables import lineage
+from chillguard.tables.reasons import Reason
+from chillguard.tables.rows import Labeled, WithText
 from chillguard.taxonomy import Taxonomy
 from prompts import named, render
 
 VOTE, CATEGORIZE = "labeling/vote", "labeling/categorize"
-Row = Mapping[str, Any]
 
 
 class LabelingConfig(BaseModel):
@@ -53,7 +55,7 @@ class Ruling:
     category: str | None = None
     decided_by: str | None = None
     category_call_key: str | None = None
-    drop_reason: str | None = None
+    drop_reason: Reason | None = None
     drop_evidence: str | None = None
 
     @property
@@ -68,30 +70,16 @@ class Ruling:
         return max(valid.count(v) for v in lineage.LABELS) / len(valid) if valid else None
 
 
-def to_judge(clean: pa.Table, config: LabelingConfig) -> list[dict[str, Any]]:
-    """The kept rows of `clean_prompts` that the jury judges, as far as it needs them."""
-    return [row for row in to_label(clean, config) if row["own_label"] is None]
-
-
-def to_label(clean: pa.Table, config: LabelingConfig) -> list[dict[str, Any]]:
-    """The kept rows of `clean_prompts`; `own_label` is the label that a public sample keeps."""
-    kept = clean.filter(clean["drop_reason"].is_null())
-    columns = ["prompt_id", "text", "origin", "source_label"]
-    return [
-        {**row, "own_label": row["source_label"] if _keeps_own(row, config) else None}
-        for row in kept.select(columns).to_pylist()
-    ]
-
-
-def _keeps_own(row: Row, config: LabelingConfig) -> bool:
-    return row["origin"] == "public" and not config.relabel_public
-
-
 def vote_requests(
-    prompts: Iterable[Row], taxonomy: Taxonomy, config: LabelingConfig
+    prompts: Iterable[WithText], taxonomy: Taxonomy, config: LabelingConfig
 ) -> Iterator[call.ChatRequest]:
     """One request per prompt; the same prompt text always gives the same request."""
     return _requests(VOTE, prompts, taxonomy, config.sampling, lineage.LABELS)
+
+
+_EDGES = " \n\t\r.。!！\"'`"
+# Guard models name the categories that are violated on a line of their own: S1, or S1,S10.
+_CODES = re.compile(r"[A-Z]{1,2}\d{1,2}[a-z]?(?:\s*,\s*[A-Z]{1,2}\d{1,2}[a-z]?)*")
 
 
 @dataclass(frozen=True)
@@ -104,37 +92,51 @@ class Verdict:
 
 def parse_vote(answer: call.Answer) -> Verdict:
     """The verdict of an answer; anything but one of the two words is unreadable."""
-    label = answer.text.strip(" \n\t.。!！\"'`").lower()
+    label, _, codes = answer.text.strip(_EDGES).partition("\n")
+    label = label.strip(_EDGES).lower()
+    if codes and not _CODES.fullmatch(codes.strip()):
+        raise call.Unreadable("more than a verdict")
     if label not in lineage.LABELS:
         raise call.Unreadable("neither safe nor unsafe")
     shares = probabilities.of_labels(answer.logprobs, lineage.LABELS)
     return Verdict(label, shares["unsafe"] if shares else None)
 
 
-def vote_rows(outcomes: Iterable[call.Outcome[Verdict]], juror: str, model: str) -> pa.Table:
-    """The `jury_votes/<juror>` table; a vote that could not be had is an abstention."""
+def cast(
+    juror: str,
+    prompts: Sequence[WithText],
+    taxonomy: Taxonomy,
+    config: LabelingConfig,
+    ask: call.Ask,
+    model: str = "",
+) -> pa.Table:
+    """The `jury_votes/<juror>` table: the juror's vote on each prompt.
+
+    A vote that could not be had is an abstention. `model` is what stands behind the juror's name.
+    """
+    requests = vote_requests(prompts, taxonomy, config)
     return lineage.JURY_VOTES.build(
         {
             "prompt_id": outcome.row_id,
             "juror": juror,
-            "model": model,
+            "model": model or juror,
             "verdict": outcome.value.label if outcome.value else "abstain",
             "p_unsafe": outcome.value.p_unsafe if outcome.value else None,
             "reason": outcome.reason,
             "call_key": outcome.call_key,
         }
-        for outcome in outcomes
+        for outcome in ask(juror, requests, parse_vote, len(prompts))
     )
 
 
 def by_prompt(tables: Iterable[pa.Table]) -> dict[str, tuple[Vote, ...]]:
     """Votes of all jurors by prompt id, in the order of the tables."""
-    found: dict[str, tuple[Vote, ...]] = {}
+    votes: dict[str, tuple[Vote, ...]] = {}
     for table in tables:
-        for row in table.select(["prompt_id", "juror", "verdict"]).to_pylist():
+        for row in lineage.JURY_VOTES.rows(table.select(["prompt_id", "juror", "verdict"])):
             vote = Vote(row["juror"], row["verdict"])
-            found[row["prompt_id"]] = (*found.get(row["prompt_id"], ()), vote)
-    return found
+            votes[row["prompt_id"]] = (*votes.get(row["prompt_id"], ()), vote)
+    return votes
 
 
 def majority(votes: Sequence[Vote], quorum: int) -> str | None:
@@ -147,14 +149,30 @@ def majority(votes: Sequence[Vote], quorum: int) -> str | None:
 
 
 def rule(
-    prompts: Sequence[Row],
+    prompts: Sequence[ToLabel],
     votes: Mapping[str, tuple[Vote, ...]],
     taxonomy: Taxonomy,
     config: LabelingConfig,
     ask: call.Ask,
     reviewed: Reviewed | None = None,
 ) -> dict[str, Ruling]:
-    """A ruling per prompt: majority, else tie-breaker; then the category of unsafe ones.
+    """A ruling per prompt: its label by `decide`, then the category of unsafe ones."""
+    rulings = decide(prompts, votes, taxonomy, config, ask, reviewed)
+    unsafe = [row for row in prompts if _lacks_category(rulings[row["prompt_id"]])]
+    for outcome in categorize(unsafe, taxonomy, config, ask):
+        rulings[outcome.row_id] = _categorized(rulings[outcome.row_id], outcome)
+    return rulings
+
+
+def decide(
+    prompts: Sequence[ToLabel],
+    votes: Mapping[str, tuple[Vote, ...]],
+    taxonomy: Taxonomy,
+    config: LabelingConfig,
+    ask: call.Ask,
+    reviewed: Reviewed | None = None,
+) -> dict[str, Ruling]:
+    """The label of each prompt: by the majority of its votes, else by the tie-breaker.
 
     What a reviewer decided (`reviewed`) stands, and nothing is asked about it.
     """
@@ -170,22 +188,19 @@ def rule(
         rulings[key] = Ruling(rulings[key].votes, label, category, "review")
     open_rows = [row for row in prompts if rulings[row["prompt_id"]].label is None]
     requests = vote_requests(open_rows, taxonomy, config)
-    for outcome in ask("tie_breaker", requests, parse_vote, len(open_rows)):
+    for outcome in ask(roles.TIE_BREAKER, requests, parse_vote, len(open_rows)):
         rulings[outcome.row_id] = _tie_broken(rulings[outcome.row_id], outcome)
-    unsafe = [row for row in prompts if _lacks_category(rulings[row["prompt_id"]])]
-    for found in categorize(unsafe, taxonomy, config, ask):
-        rulings[found.row_id] = _categorized(rulings[found.row_id], found)
     return rulings
 
 
 def categorize(
-    prompts: Sequence[Row], taxonomy: Taxonomy, config: LabelingConfig, ask: call.Ask
+    prompts: Sequence[WithText], taxonomy: Taxonomy, config: LabelingConfig, ask: call.Ask
 ) -> Iterator[call.Outcome[str]]:
     """The categorizer's micro category of each prompt."""
     sampling = config.sampling.model_copy(update={"top_logprobs": 0})
     requests = _requests(CATEGORIZE, prompts, taxonomy, sampling, taxonomy.codes)
     parse = functools.partial(parse_category, codes=taxonomy.codes)
-    return ask("categorizer", requests, parse, len(prompts))
+    return ask(roles.CATEGORIZER, requests, parse, len(prompts))
 
 
 def parse_category(answer: call.Answer, codes: Sequence[str]) -> str:
@@ -198,12 +213,12 @@ def parse_category(answer: call.Answer, codes: Sequence[str]) -> str:
 
 def rows(clean: pa.Table, rulings: Mapping[str, Ruling], taxonomy: Taxonomy) -> pa.Table:
     """The `labeled_prompts` table: one row per kept clean prompt."""
-    found = []
-    for row in clean.to_pylist():
+    labeled: list[Labeled] = []
+    for row in lineage.CLEAN_PROMPTS.rows(clean):
         if row["drop_reason"] is None:
             ruling = rulings[row["prompt_id"]]
             macro = taxonomy.macro_of[ruling.category].code if ruling.category else None
-            found.append(
+            labeled.append(
                 {
                     **row,
                     "label": ruling.label,
@@ -218,12 +233,12 @@ def rows(clean: pa.Table, rulings: Mapping[str, Ruling], taxonomy: Taxonomy) -> 
                     "drop_evidence": ruling.drop_evidence,
                 }
             )
-    return lineage.LABELED_PROMPTS.build(found)
+    return lineage.LABELED_PROMPTS.build(labeled)
 
 
 def _requests(
     template: str,
-    prompts: Iterable[Row],
+    prompts: Iterable[WithText],
     taxonomy: Taxonomy,
     sampling: call.Sampling,
     choice: Sequence[str],
@@ -248,12 +263,14 @@ def _lacks_category(ruling: Ruling) -> bool:
 def _tie_broken(ruling: Ruling, outcome: call.Outcome[Verdict]) -> Ruling:
     if outcome.value is None:
         evidence = f"{len(ruling.valid)} valid votes; tie-breaker: {outcome.reason}"
-        return replace(ruling, drop_reason="unresolved", drop_evidence=evidence)
+        return replace(ruling, drop_reason=Reason.UNRESOLVED, drop_evidence=evidence)
     return replace(ruling, label=outcome.value.label, decided_by="tie_breaker")
 
 
 def _categorized(ruling: Ruling, outcome: call.Outcome[str]) -> Ruling:
     keyed = replace(ruling, category_call_key=outcome.call_key)
     if outcome.value is None:
-        return replace(keyed, label=None, drop_reason="uncategorised", drop_evidence=outcome.reason)
+        return replace(
+            keyed, label=None, drop_reason=Reason.UNCATEGORISED, drop_evidence=outcome.reason
+        )
     return replace(keyed, category=outcome.value)

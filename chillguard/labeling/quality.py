@@ -17,11 +17,12 @@ import pyarrow.compute as pc
 
 from chillguard.labeling import agreement, dawid_skene
 from chillguard.tables import lineage
+from chillguard.tables.jury import AnchorVote, Figure, Waiting
+from chillguard.tables.rows import Labeled, given
 
 ALL, NONE = "all", "none"
 _DIGITS = 6
 _CODES = {"safe": 0, "unsafe": 1, "abstain": -1}
-Figure = dict[str, Any]
 Flags = npt.NDArray[np.bool_]
 
 
@@ -33,7 +34,7 @@ class Panel:
     jurors: tuple[str, ...]
     votes: agreement.Votes
     refused: Flags
-    rows: list[dict[str, Any]]
+    rows: list[Labeled]
 
     @classmethod
     def of(cls, labeled: pa.Table, votes: Mapping[str, pa.Table]) -> "Panel":
@@ -51,7 +52,11 @@ class Panel:
                 known
             ]
         return cls(
-            ids.to_pylist(), tuple(votes), verdicts, refused, labeled.select(_READ).to_pylist()
+            ids.to_pylist(),
+            tuple(votes),
+            verdicts,
+            refused,
+            lineage.LABELED_PROMPTS.rows(labeled.select(_READ)),
         )
 
     @functools.cached_property
@@ -73,7 +78,7 @@ def table(
     quorum: int,
     anchor_votes: pa.Table,
     anchors_before: pa.Table | None,
-    waiting: Sequence[Mapping[str, Any]],
+    waiting: Sequence[Waiting],
     decisions: pa.Table,
 ) -> pa.Table:
     """The `jury_quality` table; figures are rounded to six digits."""
@@ -100,8 +105,15 @@ def _judged(labeled: pa.Table, votes: Mapping[str, pa.Table]) -> pa.Table:
 
 def _figure(measure: str, value: float | None, n: int, **keys: str) -> Figure:
     known = None if value is None or value != value else round(float(value), _DIGITS)
-    whole = {"reference": "panel", "category": ALL, "juror": ALL, "other": ALL}
-    return {"measure": measure, "value": known, "n": int(n), **whole, **keys}
+    return {
+        "measure": measure,
+        "reference": keys.get("reference", "panel"),
+        "category": keys.get("category", ALL),
+        "juror": keys.get("juror", ALL),
+        "other": keys.get("other", ALL),
+        "value": known,
+        "n": int(n),
+    }
 
 
 def _agreements(panel: Panel) -> Iterator[Figure]:
@@ -146,7 +158,7 @@ def _errors(panel: Panel) -> Iterator[Figure]:
     truth = _hard(panel.estimate.p_unsafe)
     for place, row in enumerate(panel.rows):
         if row["decided_by"] == "review":
-            truth[place] = _CODES[row["label"]]
+            truth[place] = _CODES[given(row["label"])]
     yield from _held_against("reviewed", panel.jurors, panel.votes, truth)
 
 
@@ -206,7 +218,7 @@ def _matrix(panel: Panel) -> Iterator[Figure]:
 
 def _anchored(votes: pa.Table) -> Iterator[Figure]:
     """Accuracy on the anchors, an abstention counting as wrong, and errors as above."""
-    rows = votes.to_pylist()
+    rows = lineage.ANCHOR_VOTES.rows(votes)
     jurors = sorted({row["juror"] for row in rows}, key=lambda slot: (len(slot), slot))
     places = {key: n for n, key in enumerate(sorted({row["anchor_id"] for row in rows}))}
     cast, truth = np.full((len(places), len(jurors)), -1, np.int8), np.zeros(len(places), np.int8)
@@ -227,9 +239,9 @@ def _drift(now: pa.Table, before: pa.Table | None) -> Iterator[Figure]:
     """Change since the last release, by slot, over the anchors that both were asked."""
     if before is None:
         return
-    old = {(row["juror"], row["anchor_id"]): row for row in before.to_pylist()}
-    common: dict[str, list[tuple[Figure, Figure]]] = {}
-    for row in now.to_pylist():
+    old = {(row["juror"], row["anchor_id"]): row for row in lineage.ANCHOR_VOTES.rows(before)}
+    common: dict[str, list[tuple[AnchorVote, AnchorVote]]] = {}
+    for row in lineage.ANCHOR_VOTES.rows(now):
         last = old.get((row["juror"], row["anchor_id"]))
         if last:
             common.setdefault(row["juror"], []).append((last, row))
@@ -246,7 +258,7 @@ def _drift(now: pa.Table, before: pa.Table | None) -> Iterator[Figure]:
         yield _figure("model_replaced", float(replaced), n, **known)
 
 
-def _review(waiting: Sequence[Mapping[str, Any]], decisions: pa.Table) -> Iterator[Figure]:
+def _review(waiting: Sequence[Waiting], decisions: pa.Table) -> Iterator[Figure]:
     for reason, count in Counter(row["queue_reason"] for row in waiting).items():
         yield _figure("waiting", count, count, reference="review", other=reason)
     for standing, count in Counter(decisions["standing"].to_pylist()).items():
@@ -258,7 +270,7 @@ def _by(panel: Panel, column: str) -> dict[str, Flags]:
     return {str(name): values == name for name in sorted(set(values.tolist()))}
 
 
-def _value(row: Mapping[str, Any], column: str) -> str:
+def _value(row: Mapping[str, object], column: str) -> str:
     """A cell of a matrix: `final` is the micro category, else safe, else the drop reason."""
     if column == "final_label":
         return str(row["label"] or row["drop_reason"] or NONE)
@@ -277,11 +289,5 @@ def _share(part: Any, whole: Any) -> float | None:
     return float(part) / float(whole) if whole else None
 
 
-_READ = [
-    "intended_label",
-    "intended_category",
-    "label",
-    "micro_category",
-    "decided_by",
-    "drop_reason",
-]
+_READ = ["intended_label", "intended_category", "label", "micro_category", "decided_by"]
+_READ += ["drop_reason"]

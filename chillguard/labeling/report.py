@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 
 from chillguard import plots
 from chillguard.labeling.quality import ALL
+from chillguard.tables import lineage
+from chillguard.tables.jury import Figure
 
 _NOTHING = "-"
 _REVIEWED = "the reviewer's label where there is one, else Dawid-Skene's"
@@ -27,20 +28,20 @@ class _Figures:
     """Figures of the `jury_quality` table by measure and keys."""
 
     def __init__(self, quality: pa.Table) -> None:
-        self._rows = quality.to_pylist()
+        self._rows = lineage.JURY_QUALITY.rows(quality)
         self._by_key = {
             (r["measure"], r["reference"], r["category"], r["juror"], r["other"]): r
             for r in self._rows
         }
 
-    def all(self, measure: str, **keys: str) -> list[dict[str, Any]]:
+    def all(self, measure: str, **keys: str) -> list[Figure]:
         """Rows of a measure, in key order."""
         return [
             row for row in self._rows
-            if row["measure"] == measure and all(row[k] == v for k, v in keys.items())
+            if row["measure"] == measure and keys.items() <= row.items()
         ]  # fmt: skip
 
-    def row(self, measure: str, reference: str = "panel", **keys: str) -> dict[str, Any] | None:
+    def row(self, measure: str, reference: str = "panel", **keys: str) -> Figure | None:
         """One figure, if it was measured."""
         place = (keys.get("category", ALL), keys.get("juror", ALL), keys.get("other", ALL))
         return self._by_key.get((measure, reference, *place))
@@ -61,7 +62,7 @@ def sections(quality: pa.Table) -> list[Section]:
     return [section for section in found if section.rows]
 
 
-def headline(quality: pa.Table) -> dict[str, Any]:
+def headline(quality: pa.Table) -> dict[str, float]:
     """The figures that one follows from release to release; those without votes are left out."""
     known = _Figures(quality)
     names = {

@@ -7,6 +7,7 @@ What is exported for reviewers is `chillguard.labeling.review_export`; files are
 import datetime as dt
 import math
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,11 +17,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from chillguard.rows import records
 from chillguard.tables import lineage
-from chillguard.tables.jury import QUEUE_REASONS
+from chillguard.tables.jury import QUEUE_REASONS, SPLIT_VOTES, Waiting
+from chillguard.tables.rows import given
 from chillguard.tables.table import LABELS
 
-Row = Mapping[str, Any]
+# What somebody filled in, by column, whatever they made of it.
+Filled = Mapping[str, Any]
 Reviewed = Mapping[str, tuple[str, str | None]]
+# How reviewers write a label, in lower case.
+WRITTEN = {"safe": "safe", "unsafe": "unsafe", "安全": "safe", "不安全": "unsafe"}
 _FILLED_IN = ("label", "category", "reviewer", "date")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SLASHED = re.compile(r"(\d{4})/(\d{1,2})/(\d{1,2})")
@@ -87,13 +92,20 @@ def from_label_studio(document: Any) -> Iterator[records.Parsed]:
                 yield records.Parsed(number, _annotated(task["data"], annotation))
 
 
+def read_label(written: Any) -> Any:
+    """A label however it is written (`SAFE`, `不安全`, full width); anything else as it stands."""
+    if not isinstance(written, str) or not _is_text(written):
+        return written
+    return WRITTEN.get(unicodedata.normalize("NFKC", written).strip().lower(), written)
+
+
 def rows(found: Iterable[Decision], clean: pa.Table) -> pa.Table:
     """The `review_decisions` table: of several on a prompt the latest counts, else the last read.
 
     A decision on a prompt that `clean_prompts` does not keep, or on another text, does not count.
     """
-    kept = clean.filter(clean["drop_reason"].is_null()).select(["prompt_id", "text_hash"])
-    texts = {row["prompt_id"]: row["text_hash"] for row in kept.to_pylist()}
+    kept = clean.filter(clean["drop_reason"].is_null())
+    texts = dict(zip(kept["prompt_id"].to_pylist(), kept["text_hash"].to_pylist(), strict=True))
     every, latest = list(found), dict[str, Decision]()
     for one in every:
         last = latest.get(one.prompt_id)
@@ -101,7 +113,12 @@ def rows(found: Iterable[Decision], clean: pa.Table) -> pa.Table:
             latest[one.prompt_id] = one
     return lineage.REVIEW_DECISIONS.build(
         {
-            **vars(one),
+            "source": one.source,
+            "line": one.line,
+            "prompt_id": one.prompt_id,
+            "label": one.label,
+            "micro_category": one.micro_category,
+            "reviewer": one.reviewer,
             "decided_on": one.decided_on.isoformat(timespec="seconds"),
             "standing": _blocked(one, texts)
             or ("applied" if latest[one.prompt_id] is one else "superseded"),
@@ -114,33 +131,42 @@ def applied(table: pa.Table) -> Reviewed:
     """Label and category by prompt id, of the decisions that count."""
     return {
         row["prompt_id"]: (row["label"], row["micro_category"])
-        for row in table.to_pylist()
+        for row in lineage.REVIEW_DECISIONS.rows(table)
         if row["standing"] == "applied"
     }
 
 
-def waiting(labeled: pa.Table, p_unsafe: Mapping[str, float | None]) -> list[dict[str, Any]]:
+def waiting(labeled: pa.Table, p_unsafe: Mapping[str, float | None]) -> list[Waiting]:
     """Every prompt that a reviewer should see, in order of what a decision would tell.
 
     Rows without a label come first (only a decision brings them back), then split votes by
     entropy; equal ones by how unsure Dawid-Skene is, then by id. Decided rows are out.
     """
-    found = []
-    for row in labeled.to_pylist():
+    found: list[Waiting] = []
+    for row in lineage.LABELED_PROMPTS.rows(labeled):
         valid = _valid(row["votes"])
-        split = "split" if len(set(valid)) > 1 else None
+        split = SPLIT_VOTES if len(set(valid)) > 1 else None
         reason = row["drop_reason"] or split
         if reason in QUEUE_REASONS and row["decided_by"] != "review":
             entropy = _entropy(valid.count("unsafe") / len(valid)) if valid else 1.0
-            probability = p_unsafe.get(row["prompt_id"])
             found.append(
-                {**row, "queue_reason": reason, "vote_entropy": round(entropy, 6),
-                 "p_unsafe": probability}
-            )  # fmt: skip
+                {
+                    "prompt_id": row["prompt_id"],
+                    "queue_reason": reason,
+                    "vote_entropy": round(entropy, 6),
+                    "p_unsafe": p_unsafe.get(row["prompt_id"]),
+                    "text": given(row["text"]),
+                    "text_hash": row["text_hash"],
+                    "votes": row["votes"],
+                    "label": row["label"],
+                    "micro_category": row["micro_category"],
+                    "intended_category": row["intended_category"],
+                }
+            )
     return sorted(found, key=_order)
 
 
-def queue(ordered: Sequence[Row], config: ReviewConfig) -> pa.Table:
+def queue(ordered: Sequence[Waiting], config: ReviewConfig) -> pa.Table:
     """The `review_queue` table: the first `max_queue` of `waiting`."""
     cut = ordered[: config.max_queue]
     return lineage.REVIEW_QUEUE.build({**row, "rank": rank} for rank, row in enumerate(cut, 1))
@@ -152,36 +178,37 @@ def _decision(
     """The decision of a row, or the column at fault and the reason."""
     if row.error is not None:
         return "*", row.error
-    given = {n: v.strip() if isinstance(v, str) else v for n, v in row.columns.items()}
-    fault = next((f for f in _faults(given, codes, reviewers) if f), None)
+    filled = {n: v.strip() if isinstance(v, str) else v for n, v in row.columns.items()}
+    filled["label"] = read_label(filled.get("label"))
+    fault = next((f for f in _faults(filled, codes, reviewers) if f), None)
     if fault:
         return fault
-    date = _date(given["date"])
+    date = _date(filled["date"])
     if date is None:
         return "date", "is no ISO 8601 date such as 2026-11-25"
     return Decision(
         source=source,
         line=row.line,
-        prompt_id=given["prompt_id"],
-        label=given["label"],
-        micro_category=given.get("category") or None,
-        reviewer=_reviewer(given["reviewer"], reviewers),
+        prompt_id=filled["prompt_id"],
+        label=filled["label"],
+        micro_category=filled.get("category") or None,
+        reviewer=_reviewer(filled["reviewer"], reviewers),
         decided_on=date,
-        text_hash=given.get("text_hash") or None,
+        text_hash=filled.get("text_hash") or None,
     )
 
 
 def _faults(
-    given: Row, codes: frozenset[str], reviewers: Mapping[str, str]
+    filled: Filled, codes: frozenset[str], reviewers: Mapping[str, str]
 ) -> Iterator[tuple[str, str] | None]:
     for name in ("prompt_id", *_FILLED_IN, "text_hash"):
-        if not _is_text(given.get(name)) and not (name == "reviewer" and _is_number(given[name])):
+        if not _is_text(filled.get(name)) and not (name == "reviewer" and _is_number(filled[name])):
             yield name, "is not UTF-8 text"
-    label, category, reviewer = (given.get(name) for name in ("label", "category", "reviewer"))
-    if not given.get("prompt_id"):
+    label, category, reviewer = (filled.get(name) for name in ("label", "category", "reviewer"))
+    if not filled.get("prompt_id"):
         yield "prompt_id", "is empty"
     if label not in LABELS:
-        yield "label", f"is not one of {', '.join(LABELS)}"
+        yield "label", f"is not one of {', '.join(WRITTEN)}"
     if label == "safe" and category:
         yield "category", "a safe prompt has none"
     if label == "unsafe" and category not in codes:
@@ -190,7 +217,7 @@ def _faults(
         yield "reviewer", "unsigned: it names no reviewer"
     elif not _reviewer(reviewer, reviewers):
         yield "reviewer", f"account number {reviewer} only: name it under `reviewers`"
-    if not given.get("date"):
+    if not filled.get("date"):
         yield "date", "undated: it names no date"
 
 
@@ -217,7 +244,7 @@ def _date(given: Any) -> dt.datetime | None:
         return None
 
 
-def _annotated(data: Row, annotation: Row) -> dict[str, Any]:
+def _annotated(data: Filled, annotation: Filled) -> Filled:
     who = annotation.get("completed_by")
     if isinstance(who, dict):
         who = who.get("email") or who.get("id")
@@ -231,7 +258,7 @@ def _annotated(data: Row, annotation: Row) -> dict[str, Any]:
     }
 
 
-def _choice(annotation: Row, name: str) -> str | None:
+def _choice(annotation: Filled, name: str) -> str | None:
     for part in annotation.get("result") or ():
         if isinstance(part, dict) and part.get("from_name") == name:
             value = part.get("value")
@@ -255,7 +282,7 @@ def _entropy(share: float) -> float:
     return -sum(p * math.log2(p) for p in (share, 1 - share) if p)
 
 
-def _order(row: Row) -> tuple[int, float, float, str]:
+def _order(row: Waiting) -> tuple[int, float, float, str]:
     unsure = 1.0 if row["p_unsafe"] is None else _entropy(row["p_unsafe"])
-    split = row["queue_reason"] == "split"
+    split = row["queue_reason"] == SPLIT_VOTES
     return split, -row["vote_entropy"] if split else 0.0, -unsure, row["prompt_id"]

@@ -6,7 +6,7 @@ Holds raw text on purpose: it is what reviewers judge. It goes into these files 
 import csv
 import io
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 from xml.etree import ElementTree
 
@@ -17,8 +17,10 @@ from chillguard.taxonomy import Taxonomy
 
 TASKS, CONFIG, SHEET = "tasks.json", "labeling_config.xml", "queue.csv"
 FILES = (TASKS, CONFIG, SHEET)
-_SHOWN = ("rank", "prompt_id", "text_hash", "queue_reason", "votes", "text")
+_READ = ("rank", "prompt_id", "text_hash", "text")
 _TO_FILL_IN = ("label", "category", "reviewer", "date")
+# Behind what is to be read and filled in, so that nobody is led by them.
+_BEHIND = ("queue_reason", "votes")
 # Spreadsheets take cells that begin so for formulas; Chinese ones also the full-width signs.
 _FORMULA = tuple("=+-@\t\r\n＝＋－＠")
 
@@ -27,11 +29,11 @@ def files(queue: pa.Table, taxonomy: Taxonomy) -> dict[str, bytes]:
     """All files of a queue, by name; the same queue gives the same bytes."""
     rows = sorted(queue.to_pylist(), key=lambda row: row["rank"])
     shown = [{**row, "votes": " ".join(row["votes"])} for row in rows]
-    tasks = [{"data": {name: row[name] for name in _SHOWN}} for row in shown]
+    tasks = [{"data": {name: row[name] for name in (*_READ, *_BEHIND)}} for row in shown]
     return {
         TASKS: _json(tasks),
         CONFIG: _config(taxonomy),
-        SHEET: _sheet([[row[name] for name in _SHOWN] for row in shown]),
+        SHEET: _sheet(shown),
     }
 
 
@@ -61,10 +63,11 @@ def _csv(rows: Iterable[Sequence[str]]) -> bytes:
     return out.getvalue().encode("utf-8-sig")
 
 
-def _sheet(rows: list[list[object]]) -> bytes:
-    empty = [""] * len(_TO_FILL_IN)
-    filled = ([_plain(str(cell)) for cell in row] + empty for row in rows)
-    return _csv([[*_SHOWN, *_TO_FILL_IN], *filled])
+def _sheet(rows: Iterable[Mapping[str, object]]) -> bytes:
+    columns = (*_READ, *_TO_FILL_IN, *_BEHIND)
+    empty = dict.fromkeys(_TO_FILL_IN, "")
+    lines = ([_plain(str((row | empty)[name])) for name in columns] for row in map(dict, rows))
+    return _csv([columns, *lines])
 
 
 def _plain(cell: str) -> str:

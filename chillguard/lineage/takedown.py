@@ -6,16 +6,13 @@ Removing points, answers and files is the business of `resources.takedown`.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 import pyarrow as pa
 
 from chillguard import identity, tables
 from chillguard.rows import removal
-
-_TEXTS = ("text", "match_text", "translated_from", "response")
-_CALLS = ("call_key", "category_call_key")
-Row = dict[str, Any]
+from chillguard.tables.reasons import dropped
+from chillguard.text import matching
 
 
 @dataclass
@@ -23,6 +20,7 @@ class Traces:
     """What a request means: posts and their marks, derived prompts, and the calls behind them."""
 
     post_ids: set[str] = field(default_factory=set)
+    family_ids: set[str] = field(default_factory=set)
     marks: set[str] = field(default_factory=set)
     native_ids: dict[str, set[str]] = field(default_factory=dict)
     prompt_ids: set[str] = field(default_factory=set)
@@ -31,14 +29,21 @@ class Traces:
 
 
 def posts(request: str, crawled: Iterable[pa.Table]) -> Traces:
-    """The posts whose own id, `source:own id`, URL or post id is `request`, and all of one text."""
+    """The posts whose own id, `source:own id`, URL or post id is `request`, and all of one text.
+
+    Spellings of one text are one text.
+    """
     rows = [row for table in crawled for row in table.select(_POST_COLUMNS).to_pylist()]
     found = Traces()
     for row in rows:
+        text = row.pop("text")
+        row["family_id"] = matching.family_id(text) if text else None
         if request in {row["native_id"], *removal.marks(**row)}:
             found.post_ids.add(row["post_id"])
+            found.family_ids |= {row["family_id"]} - {None}
     for row in rows:
-        if row["post_id"] in found.post_ids:
+        if row["post_id"] in found.post_ids or row["family_id"] in found.family_ids:
+            found.post_ids.add(row["post_id"])
             found.marks |= removal.marks(**row)
             found.native_ids.setdefault(row["source"], set()).add(row["native_id"])
     return found
@@ -46,15 +51,15 @@ def posts(request: str, crawled: Iterable[pa.Table]) -> Traces:
 
 def follow(found: Traces, table: pa.Table) -> None:
     """Add the rows of a table of prompts that come from the posts, and the calls that made them."""
-    wanted = [name for name in _PROMPT_COLUMNS if name in table.column_names]
-    for row in table.select(wanted).to_pylist():
-        if removal.is_derived(row, found.post_ids):
+    calls = [name for name in table.column_names if name in tables.where("is_call_key")]
+    for row in table.select([*_PROMPT_COLUMNS, *calls]).to_pylist():
+        if removal.is_derived(row, found.post_ids | found.family_ids):
             found.prompt_ids.add(row["prompt_id"])
             found.row_ids.add(row["prompt_id"])
             if row["query_id"]:
-                shown = [row["family_id"], *row["context_post_ids"]]
+                shown = [*row["parent_ids"], *row["context_post_ids"]]
                 found.row_ids.add(identity.draw_id(row["query_id"], row["method"], shown))
-            found.call_keys |= {row[name] for name in _CALLS if row.get(name)}
+            found.call_keys |= {row[name] for name in calls if row[name]}
 
 
 def follow_votes(found: Traces, votes: pa.Table) -> None:
@@ -69,25 +74,23 @@ def redacted(name: str, table: pa.Table, found: Traces) -> pa.Table | None:
 
     A stage's own rows stay, dropped and without text; where a table has no drops they go.
     """
-    of_posts = name in _OF_POSTS
-    key, gone = ("post_id", found.post_ids) if of_posts else ("prompt_id", found.prompt_ids)
-    columns = set(table.column_names)
-    if not {key, "text"} <= columns or gone.isdisjoint(table[key].to_pylist()):
+    kind = tables.ALL[name]
+    key, texts = kind.holds_rows_of, kind.where("holds_text")
+    of_posts = key == "post_id"
+    gone = found.post_ids if of_posts else found.prompt_ids
+    if key is None or not texts or gone.isdisjoint(table[key].to_pylist()):
         return None
     rows = table.to_pylist()
-    if "drop_reason" in columns:
-        drop = removal.POST_DROP if of_posts else removal.DROP
-        rows = [_without_text(row, drop) if row[key] in gone else row for row in rows]
+    if kind.may_drop:
+        drop = dropped(*(removal.OF_POST if of_posts else removal.OF_PROMPT))
+        blank = {**dict.fromkeys(column.name for column in texts), **drop}
+        rows = [row | blank if row[key] in gone else row for row in rows]
     else:
         rows = [row for row in rows if row[key] not in gone]
-    return tables.ALL[name].build(rows)
+    return kind.build(rows)
 
 
-def _without_text(row: Row, drop: Row) -> Row:
-    texts = {name: None for name in _TEXTS if name in row}
-    return row | texts | drop
-
-
-_POST_COLUMNS = ["post_id", "native_id", "source", "url"]
-_PROMPT_COLUMNS = ["prompt_id", "family_id", "context_post_ids", "query_id", "method", *_CALLS]
-_OF_POSTS = ("crawled_posts", "post_index")
+_POST_COLUMNS = ["post_id", "native_id", "source", "url", "text"]
+_PROMPT_COLUMNS = [
+    *("prompt_id", "family_id", "parent_ids", "context_post_ids", "query_id", "method"),
+]

@@ -5,13 +5,15 @@ Reads the tables of the last run; what a call cost and which model answered is i
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 
+from chillguard import tables as kinds
 from chillguard.synthesis.rag import Query
 
-Row = dict[str, Any]
+# Any row, read by the names of its columns.
+Row = Mapping[str, Any]
 _BIRTH = (
     "synthesized_prompts",
     "annotated_prompts",
@@ -24,27 +26,8 @@ _LATER = (
     *("review_queue", "release_drops"),
 )
 _SIDES = ("train_set", "test_set")
-_SHOWN = {
-    "keyword": ("micro_category", "zh", "en", "provenance", "call_key"),
-    "post": ("source", "native_id", "url", "posted_at", "lang", "may_redistribute", "may_train"),
-    "birth": (
-        *("origin", "method", "family_id", "query_id", "intended_label", "intended_category"),
-        *("is_twin", "source_label", "decided_by", "lang", "text", "call_key"),
-    ),
-    "vote": ("model", "verdict", "p_unsafe", "reason", "call_key"),
-    "candidate_prompts": ("translated_from",),
-    "clean_prompts": ("match_text",),
-    "labeled_prompts": (
-        *("label", "micro_category", "decided_by", "votes", "n_valid_votes", "agreement"),
-        "category_call_key",
-    ),
-    "review_decisions": ("label", "micro_category", "reviewer", "decided_on", "standing"),
-    "review_queue": ("rank", "queue_reason", "vote_entropy", "p_unsafe"),
-    "release_drops": ("split",),
-    "train_set": ("split", "label", "micro_category"),
-    "test_set": ("split", "label", "micro_category"),
-}
-_DROP = ("drop_reason", "drop_evidence")
+# Shown whole, as votes are: what somebody says of a prompt is no later form of its row.
+_OF_PEOPLE = ("review_decisions",)
 
 
 class DeadEnd(LookupError):
@@ -71,27 +54,27 @@ class Walker:
     def walk(self, prompt_id: str) -> list[Step]:
         """Every stop from the first ancestor to the release; raises `DeadEnd`."""
         steps = list(self._back(prompt_id, "the request"))
-        steps += [
-            _step(name, prompt_id, row, name)
-            for name in _LATER
-            if (row := self._row(name, "prompt_id", prompt_id))
-        ]
-        for name in sorted(self._tables, key=_slot):
-            if name.startswith("jury_votes/") and (row := self._row(name, "prompt_id", prompt_id)):
-                steps.append(_step(name, prompt_id, row, "vote"))
-        return steps + [
-            _step(name, prompt_id, row, name)
-            for name in _SIDES
-            if (row := self._row(name, "prompt_id", prompt_id))
-        ]
+        told = dict[str, object](self._birth(prompt_id, "the request")[1])
+        votes = [name for name in sorted(self._tables, key=_slot) if name.startswith("jury_votes/")]
+        for name in (*_LATER, *votes, *_SIDES):
+            row = self._row(name, "prompt_id", prompt_id)
+            if row is not None and (name in votes or name in _OF_PEOPLE):
+                steps.append(_step(name, prompt_id, row, {}))
+            elif row is not None:
+                steps.append(_step(name, prompt_id, row, told))
+                told |= row
+        return steps
 
-    def _back(self, prompt_id: str, asked_by: str) -> Iterator[Step]:
+    def _birth(self, prompt_id: str, asked_by: str) -> tuple[str, Row]:
+        """The table that a prompt was born in, and its row there."""
         for name in _BIRTH:
             row = self._row(name, "prompt_id", prompt_id)
             if row:
-                break
-        else:
-            raise DeadEnd(f"prompt {prompt_id}, named by {asked_by}, is in no table of this run")
+                return name, row
+        raise DeadEnd(f"prompt {prompt_id}, named by {asked_by}, is in no table of this run")
+
+    def _back(self, prompt_id: str, asked_by: str) -> Iterator[Step]:
+        name, row = self._birth(prompt_id, asked_by)
         if row["origin"] == "rag":
             yield self._query(row)
             for post_id in row["parent_ids"]:
@@ -99,7 +82,7 @@ class Walker:
         else:
             for parent in row["parent_ids"]:
                 yield from self._back(parent, prompt_id)
-        yield _step(name, prompt_id, row, "birth")
+        yield _step(name, prompt_id, row, {})
 
     def _query(self, row: Row) -> Step:
         query = self._queries.get(row["query_id"])
@@ -123,8 +106,8 @@ class Walker:
                 keyword = self._row("expanded_keywords", "keyword_id", row["keyword_id"])
                 if keyword is None:
                     raise DeadEnd(f"keyword {row['keyword_id']}, named by post {post_id}, is gone")
-                yield _step("expanded_keywords", row["keyword_id"], keyword, "keyword")
-            yield _step(name, post_id, row, "post")
+                yield _step("expanded_keywords", row["keyword_id"], keyword, {})
+            yield _step(name, post_id, row, {})
 
     def _row(self, name: str, key: str, value: str) -> Row | None:
         table = self._tables.get(name)
@@ -135,8 +118,8 @@ class Walker:
         place_of = self._places[name, key].get(value)
         if place_of is None:
             return None
-        row: Row = table.slice(place_of, 1).to_pylist()[0]
-        return row
+        [row] = kinds.table_of(name.split("/")).rows(table.slice(place_of, 1))
+        return cast("Row", row)
 
 
 def _places(table: pa.Table, key: str) -> dict[str, int]:
@@ -157,6 +140,8 @@ def _slot(name: str) -> tuple[int, str]:
     return len(name), name
 
 
-def _step(table: str, key: str, row: Row, kind: str) -> Step:
-    names = [name for name in (*_SHOWN[kind], *_DROP) if row.get(name) not in (None, [])]
-    return Step(table, key, {name: row[name] for name in names})
+def _step(table: str, key: str, row: Row, told: Row) -> Step:
+    """What is known at a stop, and was not told before."""
+    names = [column.name for column in kinds.table_of(table.split("/")).where("traced")]
+    facts = {name: row[name] for name in names if row.get(name) not in (None, [], key)}
+    return Step(table, key, {n: value for n, value in facts.items() if told.get(n) != value})

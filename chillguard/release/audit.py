@@ -1,12 +1,11 @@
 """The audit of Test by people: which rows they get, what they decided, how right the labels are.
 
-The guideline for annotators is `docs/annotation.md`. Sheets show no label of ours, so that nobody
-is led by it. Where files lie is the business of `resources.home.audit`.
+The guideline for annotators is `docs/how-to/annotation-guideline.md`. Sheets show no label of
+ours, so that nobody is led by it. Where files lie is the business of `resources.home.audit`.
 """
 
 import csv
 import io
-import math
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,18 +15,25 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from chillguard import identity
+from chillguard.labeling import review
 from chillguard.release import split
+from chillguard.rows import records
 from chillguard.tables import lineage
+from chillguard.tables.rows import Sample
 
-Row = Mapping[str, Any]
+# A line of a sheet that people filled in, by column.
+Line = Mapping[str, str]
 UNCLEAR = "unclear"
 SHEET = "audit_sample.csv"
+SOURCE = "audit_sheet"
 COLUMNS = (
     *("prompt_id", "text_hash", "text", "label_1", "category_1", "label_2", "category_2"),
     *("label", "category", "note"),
 )
+_LABELS = ("label_1", "label_2", "label")
+_CATEGORIES = ("category_1", "category_2", "category")
+_NEEDED = ("prompt_id", "text_hash", *_LABELS, *_CATEGORIES)
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-_Z = 1.959964
 
 
 class AuditConfig(BaseModel):
@@ -39,7 +45,7 @@ class AuditConfig(BaseModel):
 
 
 class AuditError(ValueError):
-    """A sheet that cannot be used; the message names its line, the column and the mend."""
+    """A sheet of which no row can be used; the message names the column and the mend."""
 
 
 @dataclass(frozen=True)
@@ -75,13 +81,13 @@ class Report:
     pairs_same: int
 
 
-def sample(test: pa.Table, size: int) -> list[dict[str, Any]]:
+def sample(test: pa.Table, size: int) -> list[Sample]:
     """`size` rows of Test, as many of each stratum as its share of Test; a stable draw.
 
     Shares are rounded by largest remainder, so that accuracy on the sample is that of Test.
     """
-    by_stratum: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in test.to_pylist():
+    by_stratum: dict[str, list[Sample]] = defaultdict(list)
+    for row in lineage.TEST_SET.rows(test):
         by_stratum[split.stratum(row)].append(row)
     wanted = min(size, test.num_rows)
     exact = {name: wanted * len(rows) / test.num_rows for name, rows in by_stratum.items()}
@@ -89,14 +95,14 @@ def sample(test: pa.Table, size: int) -> list[dict[str, Any]]:
     rest = sorted(exact, key=lambda name: (quota[name] - exact[name], name))
     for name in rest[: wanted - sum(quota.values())]:
         quota[name] += 1
-    drawn: list[dict[str, Any]] = []
+    drawn: list[Sample] = []
     for name, rows in by_stratum.items():
         rows.sort(key=lambda row: identity.hash_order("audit", row["prompt_id"]))
         drawn += rows[: quota[name]]
     return sorted(drawn, key=lambda row: identity.hash_order("audit order", row["prompt_id"]))
 
 
-def sheet(rows: Iterable[Row]) -> bytes:
+def sheet(rows: Iterable[Sample]) -> bytes:
     """The rows as CSV (UTF-8 with a mark, for spreadsheets), columns of the annotators empty.
 
     A text that a spreadsheet would take for a formula gets an apostrophe in front.
@@ -105,39 +111,37 @@ def sheet(rows: Iterable[Row]) -> bytes:
     writer = csv.DictWriter(out, COLUMNS)
     writer.writeheader()
     for row in rows:
-        writer.writerow({name: _cell(row[name]) for name in COLUMNS[:3]})
+        writer.writerow({name: _cell(value) for name, value in row.items() if name in COLUMNS[:3]})
     return out.getvalue().encode("utf-8-sig")
 
 
-def decisions(rows: Iterable[Row], codes: Collection[str]) -> list[Decision]:
-    """The decisions of a filled sheet; rows nobody touched are open.
+def decisions(
+    rows: Iterable[records.Parsed], codes: Collection[str], rejects: list[records.Reject]
+) -> list[Decision]:
+    """The decisions of a filled sheet; a row that holds none it could hold goes to `rejects`.
 
-    A row is decided by `label`, else by two annotators who agree. Raises `AuditError`.
+    A row is decided by `label`, else by two annotators who agree; rows nobody touched are open.
+    Raises `AuditError` for a sheet that lacks a column.
     """
-    found: dict[str, Decision] = {}
-    for line, row in enumerate(rows, 2):
-        missing = [name for name in COLUMNS if name != "note" and row.get(name) is None]
-        if missing:
-            raise AuditError(
-                f"audit sheet, line {line}: there is no column {missing[0]!r}; keep all columns"
-            )
-        key = row["prompt_id"]
-        if key in found:
-            raise AuditError(
-                f"audit sheet, line {line}: prompt {key} stands twice; merge its lines"
-            )
-        labels = [_label(row, name, line) for name in ("label_1", "label_2", "label")]
-        categories = [
-            _category(row, name, line, codes) for name in ("category_1", "category_2", "category")
-        ]
-        label, category = _final(labels), _final(categories)
-        found[key] = Decision(key, row["text_hash"], label, category, labels[0], labels[1])
-    return list(found.values())
+    made: dict[str, Decision] = {}
+    lines: dict[str, int] = {}
+    for row in rows:
+        missing = [name for name in _NEEDED if name not in row.columns]
+        if missing and row.error is None:
+            raise AuditError(f"audit sheet: there is no column {missing[0]!r}; keep all columns")
+        fault = ("*", row.error) if row.error else _fault(row.columns, codes, lines)
+        if fault:
+            rejects.append(records.Reject(SOURCE, row.line, *fault))
+            continue
+        decision = _decision(row.columns)
+        made[decision.prompt_id] = decision
+        lines[decision.prompt_id] = row.line
+    return list(made.values())
 
 
 def report(made: Sequence[Decision], test: pa.Table) -> Report | None:
     """How right the labels of Test are by the decisions; None while nothing is decided."""
-    rows = {(row["prompt_id"], row["text_hash"]): row for row in test.to_pylist()}
+    rows = {(row["prompt_id"], row["text_hash"]): row for row in lineage.TEST_SET.rows(test)}
     pairs = [(rows.get((one.prompt_id, one.text_hash)), one) for one in made]
     known = [(row, one) for row, one in pairs if row is not None]
     judged = [(row, one) for row, one in known if one.label in lineage.LABELS]
@@ -168,10 +172,10 @@ def report(made: Sequence[Decision], test: pa.Table) -> Report | None:
 
 def wilson(hits: int, n: int) -> tuple[float, float]:
     """Wilson's 95 % interval of a share."""
-    share, square = hits / n, _Z * _Z
-    middle = share + square / (2 * n)
-    half = _Z * math.sqrt(share * (1 - share) / n + square / (4 * n * n))
-    return (middle - half) / (1 + square / n), (middle + half) / (1 + square / n)
+    from scipy import stats  # takes half a second to import, which only an audited release needs
+
+    interval = stats.binomtest(hits, n).proportion_ci(confidence_level=0.95, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def _cell(value: Any) -> str:
@@ -184,21 +188,28 @@ def _final(values: Sequence[str | None]) -> str | None:
     return last or (first if first == second else None)
 
 
-def _label(row: Row, name: str, line: int) -> str | None:
-    value = row[name].strip().lower()
-    if value not in ("", *lineage.LABELS, UNCLEAR):
-        raise AuditError(
-            f"audit sheet, line {line}, column {name!r}: {value[:16]!r} is none of safe, unsafe, "
-            "unclear; leave it empty if it is not decided"
-        )
-    return value or None
+def _fault(row: Line, codes: Collection[str], lines: Mapping[str, int]) -> tuple[str, str] | None:
+    """The column at fault and the reason; None for a row that can be used."""
+    cut_off = next((name for name in _NEEDED if not isinstance(row[name], str)), None)
+    if cut_off:
+        return cut_off, "the line ends before this column"
+    if row["prompt_id"] in lines:
+        return "prompt_id", f"stands in line {lines[row['prompt_id']]} too; merge the lines"
+    for name in _LABELS:
+        if _label(row[name]) not in ("", *lineage.LABELS, UNCLEAR):
+            return name, f"{row[name].strip()[:16]!r} is none of safe, unsafe, unclear"
+    for name in _CATEGORIES:
+        if row[name].strip() not in ("", *codes):
+            return name, f"{row[name].strip()[:16]!r} is no code of the taxonomy"
+    return None
 
 
-def _category(row: Row, name: str, line: int, codes: Collection[str]) -> str | None:
-    value = row[name].strip()
-    if value and value not in codes:
-        raise AuditError(
-            f"audit sheet, line {line}, column {name!r}: {value[:16]!r} is no code of the "
-            "taxonomy; the codes are in docs/annotation.md"
-        )
-    return value or None
+def _decision(row: Line) -> Decision:
+    labels = [_label(row[name]) or None for name in _LABELS]
+    categories = [row[name].strip() or None for name in _CATEGORIES]
+    label, category = _final(labels), _final(categories)
+    return Decision(row["prompt_id"], row["text_hash"], label, category, labels[0], labels[1])
+
+
+def _label(written: str) -> str:
+    return str(review.read_label(written)).strip().lower()

@@ -14,15 +14,19 @@ from typing import Any
 import pyarrow as pa
 
 from chillguard import plots
+from chillguard import tables as kinds
 from chillguard.labeling import report
 from chillguard.release import audit, changes, composition, funnel, sides
 from chillguard.tables import lineage
+from chillguard.tables.reasons import Reason
+from chillguard.tables.rows import Release, Sample
 from chillguard.taxonomy import Taxonomy
 from prompts import render
 
 CARD, REPORT = "release/card", "release/report.html"
 PUBLIC_CARD = "public_card.md"
 _PREVIEW_ROWS = 12
+_SIDES = ("train_set", "test_set")
 _FILES = {
     "rows per stage": "funnel.png",
     "samples per category": "categories.png",
@@ -71,16 +75,16 @@ def sealed(changed: pa.Table) -> dict[str, bytes | pa.Table]:
 
 
 def documents(
-    row: Mapping[str, Any],
+    row: Release,
     tables: Mapping[str, pa.Table],
     taxonomy: Taxonomy,
     provenance: Provenance,
     changed: pa.Table | None = None,
     audited: audit.Report | None = None,
-) -> dict[str, Any]:
+) -> dict[str, bytes | pa.Table]:
     """Cards, report, lost rows and pictures of a release, by file name."""
     stages = funnel.stages(tables)
-    released = pa.concat_tables([tables["train_set"], tables["test_set"]]).to_pylist()
+    released = [row for side in _SIDES for row in lineage.TRAIN_SET.rows(tables[side])]
     changed = changes.CHANGES.build([]) if changed is None else changed
     values = {
         "release": row,
@@ -114,7 +118,7 @@ def documents(
 
 def _pictures(
     stages: Sequence[funnel.Stage],
-    released: Sequence[Mapping[str, Any]],
+    released: Sequence[Sample],
     taxonomy: Taxonomy,
     quality: pa.Table,
 ) -> dict[str, bytes]:
@@ -127,7 +131,7 @@ def _pictures(
     }
 
 
-def _page(template: str, values: Mapping[str, Any]) -> bytes:
+def _page(template: str, values: Mapping[str, object]) -> bytes:
     return (render(template, values)["body"] + "\n").encode("utf-8")
 
 
@@ -135,7 +139,7 @@ def _inline(pictures: Mapping[str, bytes]) -> dict[str, str]:
     return {name: base64.b64encode(png).decode("ascii") for name, png in pictures.items()}
 
 
-def _preview(released: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _preview(released: Sequence[Sample]) -> list[dict[str, str | None]]:
     return [masked(sample) for sample in released[:_PREVIEW_ROWS]]
 
 
@@ -162,9 +166,9 @@ def _lost(asset: str, *columns: Any) -> pa.Table:
 
 
 def _rejected(asset: str, table: pa.Table) -> pa.Table:
-    rows = table.to_pylist()
+    rows = lineage.REJECTED_ROWS.rows(table)
     ids = [f"{row['source']}:{row['line']}:{row['column']}" for row in rows]
-    return _lost(asset, ids, ["rejected"] * len(ids), [row["reason"] for row in rows])
+    return _lost(asset, ids, [Reason.REJECTED] * len(ids), [row["reason"] for row in rows])
 
 
 def _merged(tables: Mapping[str, pa.Table]) -> pa.Table:
@@ -173,15 +177,15 @@ def _merged(tables: Mapping[str, pa.Table]) -> pa.Table:
     ids, evidence = [], []
     for asset, table in tables.items():
         if asset.startswith("crawled_posts/"):
-            for row in table.filter(table["drop_reason"].is_null()).to_pylist():
+            for row in lineage.CRAWLED_POSTS.rows(table.filter(table["drop_reason"].is_null())):
                 kept = first.setdefault(row["post_id"], asset)
                 if kept != asset:
                     ids.append(row["post_id"])
                     evidence.append(f"{asset} holds the text of {kept}")
-    return _lost("post_index", ids, ["merged"] * len(ids), evidence)
+    return _lost("post_index", ids, [Reason.MERGED] * len(ids), evidence)
 
 
-def category_bars(released: Sequence[Mapping[str, Any]], taxonomy: Taxonomy) -> bytes:
+def category_bars(released: Sequence[Sample], taxonomy: Taxonomy) -> bytes:
     """Picture of samples per micro category, stacked by side."""
     lines = composition.categories(released, taxonomy)[:-1]
     return plots.stacked(
@@ -202,10 +206,15 @@ def jury(tables: Mapping[str, pa.Table]) -> list[tuple[str, str, int, int, int]]
     return lines
 
 
-def masked(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A preview of a row whose text shows its first two characters and its length only."""
-    shown = {name: row.get(name) for name in ("label", "micro_category", "origin", "method")}
-    return {"prompt_id": row["prompt_id"], **shown, "text": mask(row["text"] or "")}
+def masked(row: Mapping[str, object]) -> dict[str, str | None]:
+    """A preview of a row: a text shows its first two characters and its length only."""
+    facts = ("prompt_id", "label", "micro_category", "origin", "method")
+    shown = {name: row.get(name) for name in facts}
+    shown |= {name: text for name, text in row.items() if name in kinds.where("holds_text")}
+    return {
+        name: None if value is None else str(value) if name in facts else mask(str(value))
+        for name, value in shown.items()
+    }
 
 
 def mask(text: str) -> str:

@@ -4,15 +4,13 @@ Label flips on unchanged text come first: they show a jury that changed its mind
 """
 
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any
 
 import pyarrow as pa
 
+from chillguard.tables import lineage, rows
 from chillguard.tables.table import Column, Table
 from chillguard.taxonomy import Taxonomy
 
-Row = Mapping[str, Any]
 FLIP, RELABELED, EDITED, OTHER, ADDED, REMOVED = range(1, 7)
 KINDS = {
     FLIP: "label_flip",
@@ -39,6 +37,7 @@ CHANGES = Table(
             for when in ("before", "now")
         ),
     ),
+    rows.Change,
 )
 
 
@@ -49,8 +48,8 @@ def difference(now: pa.Table, before: pa.Table | None) -> pa.Table:
     `edited`: another text, same verdict; `other`: other columns, such as votes.
     """
     new, old = _by_id(now), _by_id(before) if before is not None else {}
-    rows = [_change(key, old.get(key), new.get(key)) for key in new.keys() | old.keys()]
-    return CHANGES.build(row for row in rows if row is not None)
+    changed = [_change(key, old.get(key), new.get(key)) for key in new.keys() | old.keys()]
+    return CHANGES.build(row for row in changed if row is not None)
 
 
 def counts(table: pa.Table) -> dict[str, int]:
@@ -68,8 +67,9 @@ def relabeled(table: pa.Table) -> int:
 def by_category(table: pa.Table, taxonomy: Taxonomy) -> list[tuple[str, int, int, int, int]]:
     """(code or `safe`, added, removed, came by relabelling, left by it) where anything changed."""
     tallies: dict[str, Counter[str]] = {}
-    for row in table.to_pylist():
-        before, now = (_stratum(row, when) for when in ("before", "now"))
+    for row in CHANGES.rows(table):
+        before = _stratum(row["label_before"], row["micro_category_before"])
+        now = _stratum(row["label_now"], row["micro_category_now"])
         if row["change"] in (KINDS[ADDED], KINDS[REMOVED]):
             tallies.setdefault(now or before or "safe", Counter())[row["change"]] += 1
         elif before != now:
@@ -83,24 +83,32 @@ def by_category(table: pa.Table, taxonomy: Taxonomy) -> list[tuple[str, int, int
     ]
 
 
-def _by_id(table: pa.Table) -> dict[str, Row]:
-    return {row["prompt_id"]: row for row in table.to_pylist()}
+def _by_id(table: pa.Table) -> dict[str, rows.Sample]:
+    return {row["prompt_id"]: row for row in lineage.TRAIN_SET.rows(table)}
 
 
-def _change(key: str, old: Row | None, new: Row | None) -> dict[str, Any] | None:
+def _change(key: str, old: rows.Sample | None, new: rows.Sample | None) -> rows.Change | None:
     if old is not None and new is not None:
-        columns = sorted(n for n in old.keys() | new.keys() if old.get(n) != new.get(n))
+        # By name: a release of an earlier version may have other columns.
+        before, now = dict[str, object](old), dict[str, object](new)
+        columns = sorted(n for n in before.keys() | now.keys() if before.get(n) != now.get(n))
         if not columns:
             return None
         rank = _rank(columns)
     else:
         columns, rank = [], ADDED if old is None else REMOVED
-    values = {
-        f"{name}_{when}": (row or {}).get(name)
-        for name in (*_VERDICT, "split")
-        for when, row in (("before", old), ("now", new))
+    return {
+        "rank": rank,
+        "prompt_id": key,
+        "change": KINDS[rank],
+        "columns": columns,
+        "label_before": old["label"] if old else None,
+        "label_now": new["label"] if new else None,
+        "micro_category_before": old["micro_category"] if old else None,
+        "micro_category_now": new["micro_category"] if new else None,
+        "split_before": old["split"] if old else None,
+        "split_now": new["split"] if new else None,
     }
-    return {"rank": rank, "prompt_id": key, "change": KINDS[rank], "columns": columns, **values}
 
 
 def _rank(columns: list[str]) -> int:
@@ -111,7 +119,5 @@ def _rank(columns: list[str]) -> int:
     return EDITED if "text" in columns else OTHER
 
 
-def _stratum(row: Row, when: str) -> str | None:
-    if row[f"label_{when}"] is None:
-        return None
-    return str(row[f"micro_category_{when}"] or "safe")
+def _stratum(label: str | None, category: str | None) -> str | None:
+    return None if label is None else category or "safe"

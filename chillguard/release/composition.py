@@ -2,14 +2,14 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import pyarrow as pa
 
 from chillguard.tables import lineage
+from chillguard.tables.rows import Sample
 from chillguard.taxonomy import Taxonomy
 
-Rows = Sequence[Mapping[str, Any]]
+Rows = Sequence[Sample]
 Line = tuple[str, str, int, int, int]
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (10**6, "100K<n<1M"))
 _THIN = 20
@@ -34,8 +34,8 @@ def _line(split: str, name: str, rows: Rows) -> Line:
     return split, name, len(rows) - unsafe, unsafe, len(rows)
 
 
-def _source(row: Mapping[str, Any]) -> str:
-    return f"public: {row['method']}" if row["origin"] == "public" else str(row["origin"])
+def _source(row: Sample) -> str:
+    return f"public: {row['method']}" if row["origin"] == "public" else row["origin"]
 
 
 def _order(name: str) -> tuple[int, str]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from chillguard.tables.reasons import Reason
+
 # A stage's rows are the kept rows of these; stages absent here make their rows themselves.
 _FEEDS: Mapping[str, tuple[str, ...]] = {
     "annotated_prompts": ("real_prompts",),
@@ -45,7 +47,7 @@ def stages(tables: Mapping[str, pa.Table]) -> list[Stage]:
         elif asset == "post_index":
             crawled = _crawled(tables)
             merged = crawled - table.num_rows
-            drops = {"merged": merged} if merged else {}
+            drops: dict[str, int] = {Reason.MERGED: merged} if merged else {}
             found.append(Stage(asset, crawled, table.num_rows, drops))
     kept = tables["train_set"].num_rows + tables["test_set"].num_rows
     drops = _drops(tables["release_drops"])
@@ -57,7 +59,7 @@ def _stage(asset: str, table: pa.Table, rejects: pa.Table | None) -> Stage:
     drops = _drops(table)
     kept = table.num_rows - sum(drops.values())
     if rejects is not None and rejects.num_rows:
-        drops = {"rejected": rejects.num_rows, **drops}
+        drops = {Reason.REJECTED: rejects.num_rows, **drops}
     return Stage(asset, kept + sum(drops.values()), kept, drops)
 
 

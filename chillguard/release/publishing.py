@@ -8,33 +8,43 @@ import json
 from dataclasses import replace
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from chillguard.release.approval import Approval
-from chillguard.tables import lineage
-from chillguard.tables.table import Table
+from chillguard.tables import columns, lineage, rows
+from chillguard.tables.table import Column, Table
 
-_COLUMNS = (
-    *("prompt_id", "text", "label", "macro_category", "micro_category", "origin", "method"),
-    *("family_id", "split", "lang", "is_twin", "decided_by", "n_valid_votes", "agreement"),
-    "may_redistribute",
-)
-_RELEASED = {column.name: column for column in lineage.TRAIN_SET.columns}
-_TEXT = replace(_RELEASED["text"], doc="text; null where it may not be published", nullable=True)
-PUBLISHED = Table(
-    "published",
-    "sample",
-    ("prompt_id",),
-    tuple(_TEXT if name == "text" else _RELEASED[name] for name in _COLUMNS),
-)
+_TEXT_DOC = "text; null where it may not be published"
+
+
+def form() -> Table[rows.Published]:
+    """The published files: the columns that say so, votes behind the row's own, its terms last."""
+    late = [column.name for column in (*columns.VOTES, *columns.TERMS)]
+    public = sorted(
+        lineage.TRAIN_SET.where("published"),
+        key=lambda column: late.index(column.name) + 1 if column.name in late else 0,
+    )
+    return Table(
+        "published", "sample", ("prompt_id",), tuple(map(_nullable, public)), rows.Published
+    )
+
+
+def _nullable(column: Column) -> Column:
+    if not column.holds_text:
+        return column
+    doc = _TEXT_DOC if column.name == "text" else column.doc
+    return replace(column, doc=doc, nullable=True)
 
 
 def published(table: pa.Table) -> pa.Table:
-    """The `PUBLISHED` form of a side of a release."""
-    rows = table.select(_COLUMNS).to_pylist()
-    for row in rows:
-        if not row["may_redistribute"]:
-            row["text"] = None
-    return PUBLISHED.build(rows)
+    """The published form of a side of a release."""
+    public = form()
+    side = table.select(public.names)
+    for name in (column.name for column in public.where("holds_text")):
+        place = side.schema.get_field_index(name)
+        texts = pc.if_else(side["may_redistribute"], side[name], None)
+        side = side.set_column(place, name, texts)
+    return public.build(public.rows(side))
 
 
 def note(approved: Approval) -> bytes:
@@ -45,5 +55,5 @@ def note(approved: Approval) -> bytes:
 
 def described() -> bytes:
     """The columns of the published files, as JSON."""
-    text = json.dumps(PUBLISHED.described(), ensure_ascii=False, indent=2)
+    text = json.dumps(form().described(), ensure_ascii=False, indent=2)
     return (text + "\n").encode("utf-8")

@@ -6,13 +6,14 @@ short in its stratum. Freezing outranks stratification.
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from chillguard import identity
+from chillguard.tables.rows import Categorised, Labeled
 
-Row = dict[str, Any]
+Placed = TypeVar("Placed", bound=Labeled)
 
 
 class SplitConfig(BaseModel):
@@ -23,19 +24,21 @@ class SplitConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    test_share: float = 0.3
-    max_per_category: int | None = None
-    safe_ratio: float | None = None
+    test_share: float = Field(0.3, ge=0, le=1)
+    max_per_category: int | None = Field(None, ge=1)
+    safe_ratio: float | None = Field(None, ge=0)
 
 
-def stratum(row: Mapping[str, Any]) -> str:
+def stratum(row: Categorised) -> str:
     """A row's stratum: its final micro category, or `safe`."""
-    return str(row["micro_category"] or "safe")
+    return row["micro_category"] or "safe"
 
 
-def over_cap(rows: Iterable[Row], released: Collection[str], config: SplitConfig) -> list[Row]:
+def over_cap(
+    rows: Iterable[Placed], released: Collection[str], config: SplitConfig
+) -> list[Placed]:
     """Rows beyond the caps, in hash order; released rows are kept first."""
-    by_stratum: dict[str, list[Row]] = defaultdict(list)
+    by_stratum: dict[str, list[Placed]] = defaultdict(list)
     for row in rows:
         by_stratum[stratum(row)].append(row)
     most = config.max_per_category
@@ -44,7 +47,7 @@ def over_cap(rows: Iterable[Row], released: Collection[str], config: SplitConfig
         for name, group in by_stratum.items()
         if name != "safe"
     )
-    over: list[Row] = []
+    over: list[Placed] = []
     for name, group in by_stratum.items():
         cap: float | None = most
         if name == "safe":
@@ -59,15 +62,17 @@ def _precedence(prompt_id: str, released: Collection[str]) -> tuple[bool, bytes]
     return prompt_id not in released, identity.hash_order("balance", prompt_id)
 
 
-def assign(rows: Sequence[Row], frozen: Mapping[str, str], config: SplitConfig) -> dict[str, str]:
-    """Side (train or test) of every family of `rows`; public families are always in Train."""
-    families: dict[str, list[Row]] = defaultdict(list)
+def assign(
+    rows: Sequence[Labeled], frozen: Mapping[str, str], config: SplitConfig
+) -> dict[str, str]:
+    """Side (train or test) of every family of `rows`; a new one with a public row is in Train."""
+    families: dict[str, list[Labeled]] = defaultdict(list)
     for row in rows:
         families[row["family_id"]].append(row)
     sides = {key: _given(group, frozen.get(key)) for key, group in families.items()}
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for key, side in sides.items():
-        if side and families[key][0]["origin"] != "public":
+        if side and any(row["origin"] != "public" for row in families[key]):
             counts[_stratum(families[key])][side] += len(families[key])
     for key in sorted(families, key=lambda key: identity.hash_order("split", key)):
         if sides[key] is None:
@@ -78,11 +83,11 @@ def assign(rows: Sequence[Row], frozen: Mapping[str, str], config: SplitConfig) 
     return {key: side for key, side in sides.items() if side}
 
 
-def _given(family: Sequence[Row], frozen: str | None) -> str | None:
-    return "train" if family[0]["origin"] == "public" else frozen
+def _given(family: Sequence[Labeled], frozen: str | None) -> str | None:
+    return frozen or ("train" if any(row["origin"] == "public" for row in family) else None)
 
 
-def _stratum(family: Sequence[Row]) -> str:
+def _stratum(family: Sequence[Labeled]) -> str:
     counts = Counter(stratum(row) for row in family)
     return min(counts, key=lambda name: (-counts[name], name))
 

@@ -1,22 +1,26 @@
-"""Which source prompts and methods one call of rewriting asks for.
+"""What the rewriter is asked: which source prompts and methods go into one call, and the request.
 
-What a prompt draws and what becomes of an answer is `chillguard.rewriting.rewrites`.
+Which methods a prompt draws, and what becomes of an answer, is `chillguard.rewriting.rewrites`.
 """
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import pyarrow as pa
 
 from chillguard import identity, taxonomy
+from chillguard.calls import call, numbered
 from chillguard.rewriting.methods import Method
+from chillguard.tables import lineage
+from chillguard.tables.rows import Prompt
+from prompts import named, render
 
+TEMPLATE = "rewriting/rewrite"
 CallPer = Literal["method", "source", "texts"]
 _CHUNK = 4096
-Row = dict[str, Any]
 # Places of sources in the table, and the methods by which they are rewritten in one call.
 Group = tuple[tuple[int, ...], tuple[Method, ...]]
 
@@ -28,7 +32,7 @@ class Job:
     Several sources share one method, label and macro category.
     """
 
-    sources: tuple[Row, ...]
+    sources: tuple[Prompt, ...]
     methods: tuple[Method, ...]
 
     @property
@@ -38,7 +42,7 @@ class Job:
         return "/".join(ids)
 
     @property
-    def asked(self) -> list[tuple[Row, Method]]:
+    def asked(self) -> list[tuple[Prompt, Method]]:
         """What is asked for, in the order of its numbers in the answer."""
         return [(source, method) for source in self.sources for method in self.methods]
 
@@ -66,7 +70,7 @@ def groups(
     elif call_per == "method":
         yield from (((place,), (one,)) for place, found in enumerate(drawn) for one in found)
     else:
-        names = ("prompt_id", "intended_label", "intended_category")
+        names = ("family_id", "intended_label", "intended_category")
         columns = list(zip(*(annotated[name].to_pylist() for name in names), strict=True))
         alike: dict[tuple[Method, str, str], list[int]] = defaultdict(list)
         for place, found in enumerate(drawn):
@@ -105,6 +109,33 @@ def jobs(annotated: pa.Table, wanted: Iterator[Group]) -> Iterator[Job]:
     """The calls with the rows of their sources, a few thousand in memory at a time."""
     while some := list(itertools.islice(wanted, _CHUNK)):
         places = sorted({place for of_group, _ in some for place in of_group})
-        rows = dict(zip(places, annotated.take(places).to_pylist(), strict=True))
+        rows = dict(
+            zip(places, lineage.ANNOTATED_PROMPTS.rows(annotated.take(places)), strict=True)
+        )
         for of_group, found in some:
             yield Job(tuple(rows[place] for place in of_group), found)
+
+
+def requests(
+    wanted: Iterable[Job],
+    categories: taxonomy.Taxonomy,
+    layout: numbered.Layout,
+    sampling: call.Sampling,
+) -> Iterator[call.ChatRequest]:
+    """One request per job."""
+    for job in wanted:
+        first = job.sources[0]
+        values = {
+            "label": first["intended_label"],
+            "macro": macro_of(first["intended_category"], categories),
+            "methods": job.methods,
+            "texts": [source["text"] for source in job.sources],
+            "layout": layout,
+        }
+        yield call.ChatRequest(
+            row_id=job.row_id,
+            messages=call.messages(render(TEMPLATE, values)),
+            sampling=sampling,
+            answer_schema=numbered.answer_schema(len(job.asked), layout, job.key),
+            template=named(TEMPLATE),
+        )

@@ -1,6 +1,6 @@
 """Rewriting methods as data (`data/rewriting_methods.yaml`), and which prompts each one fits.
 
-Which methods a prompt gets, and what is asked, is `chillguard.rewriting.rewrites`.
+Which of those that fit a prompt it gets is drawn in `chillguard.rewriting.rewrites`.
 """
 
 import functools
@@ -46,5 +46,22 @@ class Method(BaseModel):
 @functools.cache
 def methods() -> tuple[Method, ...]:
     """The methods that ship with the product."""
-    found = taxonomy.packaged("rewriting_methods.yaml")
-    return tuple(Method.model_validate(entry) for entry in found)
+    entries = taxonomy.packaged("rewriting_methods.yaml")
+    return tuple(Method.model_validate(entry) for entry in entries)
+
+
+@functools.cache
+def by_id() -> dict[str, Method]:
+    """The methods by their ids."""
+    return {method.id: method for method in methods()}
+
+
+@functools.cache
+def fitting(label: str, macro: str | None, lang: str | None) -> tuple[str, ...]:
+    """Ids of the methods that fit prompts of this label, macro category and language."""
+    return tuple(method.id for method in methods() if method.fits(label, macro, lang))
+
+
+def surface_methods() -> frozenset[str]:
+    """Ids of the methods whose output keeps odd characters on purpose."""
+    return frozenset(method.id for method in methods() if method.surface)

@@ -1,29 +1,28 @@
 """Prompt rewriting (paper section 3.1 and appendix C.2): implicit variants of annotated prompts.
 
-Methods are data (`data/rewriting_methods.yaml`): a model with the method's instruction, or a
-model-free transform. Which methods a prompt gets is a stable draw among those that fit its label,
-macro category and language.
+A prompt gets a stable draw of the methods (`chillguard.rewriting.methods`) that fit it. A transform
+makes its text here; what a model is to make is asked for by `chillguard.rewriting.jobs`, and what
+comes of each answer is a row.
 """
 
-import functools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from chillguard import annotation, identity, taxonomy
-from chillguard.calls import call, numbered
-from chillguard.rewriting import jobs, transforms
+from chillguard.calls import call, numbered, roles
+from chillguard.rewriting import jobs, methods, transforms
 from chillguard.rewriting.jobs import Job
-from chillguard.rewriting.methods import Method, methods
+from chillguard.rewriting.methods import Method
 from chillguard.rows import guards, intake
-from prompts import fingerprint, named, render
+from chillguard.tables import lineage
+from chillguard.tables.reasons import KEPT, Reason, dropped
+from chillguard.tables.rows import Prompt, given
+from prompts import fingerprint
 
-TEMPLATE = "rewriting/rewrite"
 _CHUNK = 4096
-Row = dict[str, Any]
 
 
 class RewritingConfig(BaseModel):
@@ -37,43 +36,41 @@ class RewritingConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    rewrites_per_prompt: int = 3
+    rewrites_per_prompt: int = Field(3, ge=0)
     call_per: jobs.CallPer = "method"
     texts_per_call: int = Field(default=3, ge=1)
     layout: numbered.Layout = "json"
     sampling: call.Sampling = call.Sampling(temperature=0.7, max_tokens=1024)
 
 
-def surface_methods() -> frozenset[str]:
-    """Ids of the methods whose output keeps odd characters on purpose."""
-    return frozenset(method.id for method in methods() if method.surface)
-
-
 def version() -> str:
     """Changes when, and only when, the template, a method or a table of a transform does."""
-    made_of = [method.model_dump() for method in methods()]
-    return identity.digest(fingerprint(TEMPLATE), made_of, transforms.tables())
+    made_of = [method.model_dump() for method in methods.methods()]
+    return identity.digest(fingerprint(jobs.TEMPLATE), made_of, transforms.tables())
 
 
-def draw(row: Row, categories: taxonomy.Taxonomy, config: RewritingConfig) -> dict[str, str | None]:
+def draw(
+    row: Prompt, categories: taxonomy.Taxonomy, config: RewritingConfig
+) -> dict[str, str | None]:
     """The methods that a prompt gets, and the text where a transform makes it; else None.
 
+    The draw hangs on the family: another spelling of the prompt draws the same methods.
     A transform that would change nothing about the text is passed over.
     """
     if not annotation.has_outcome(row):
         return {}
     macro = jobs.macro_of(row["intended_category"], categories)
     code = macro.code if macro else None
-    fitting = _fitting(row["intended_label"], code, row["lang"])
-    found: dict[str, str | None] = {}
-    for key in identity.rendezvous(row["prompt_id"], fitting, len(fitting)):
-        if len(found) == config.rewrites_per_prompt:
+    fitting = methods.fitting(given(row["intended_label"]), code, row["lang"])
+    drawn: dict[str, str | None] = {}
+    for key in identity.rendezvous(row["family_id"], fitting, len(fitting)):
+        if len(drawn) == config.rewrites_per_prompt:
             break
-        transform = _by_id()[key].transform
-        text = transforms.TRANSFORMS[transform](row["text"]) if transform else None
+        transform = methods.by_id()[key].transform
+        text = transforms.TRANSFORMS[transform](given(row["text"])) if transform else None
         if text != row["text"]:
-            found[key] = text
-    return found
+            drawn[key] = text
+    return drawn
 
 
 def rewrite(
@@ -82,7 +79,7 @@ def rewrite(
     config: RewritingConfig,
     guard: guards.GuardConfig,
     ask: call.Ask,
-) -> Iterator[Iterable[Row]]:
+) -> Iterator[Iterable[Prompt]]:
     """Rows of `rewritten_prompts`, call by call: one per rewrite asked for, also where none came.
 
     Sources are gone through again for every size of a call, so that only what is in flight is held
@@ -92,9 +89,11 @@ def rewrite(
     for row in _rows_of(annotated):
         texts = draw(row, categories, config)
         yield [
-            _row(row, _by_id()[key], text, None) for key, text in texts.items() if text is not None
+            _row(row, methods.by_id()[key], text, None)
+            for key, text in texts.items()
+            if text is not None
         ]
-        drawn.append(tuple(_by_id()[key] for key, text in texts.items() if text is None))
+        drawn.append(tuple(methods.by_id()[key] for key, text in texts.items() if text is None))
     yield from _asked(annotated, drawn, categories, config, guard, ask)
 
 
@@ -105,41 +104,19 @@ def _asked(
     config: RewritingConfig,
     guard: guards.GuardConfig,
     ask: call.Ask,
-) -> Iterator[Iterator[Row]]:
+) -> Iterator[Iterator[Prompt]]:
     """The rows of each call."""
 
     def groups() -> Iterator[jobs.Group]:
         return jobs.groups(annotated, drawn, categories, config.call_per, config.texts_per_call)
 
     for (size, key), total in sorted(Counter(map(jobs.shape, groups())).items()):
-        wanted = (one for one in groups() if jobs.shape(one) == (size, key))
+        wanted = (group for group in groups() if jobs.shape(group) == (size, key))
         waiting: dict[str, Job] = {}
         noted = _noted(jobs.jobs(annotated, wanted), waiting)
-        asked = requests(noted, categories, config)
-        for outcome in ask("rewriter", asked, numbered.parser(size, config.layout, key), total):
+        asked = jobs.requests(noted, categories, config.layout, config.sampling)
+        for outcome in ask(roles.REWRITER, asked, numbered.parser(size, config.layout, key), total):
             yield _made(waiting.pop(outcome.row_id), outcome, categories, guard)
-
-
-def requests(
-    wanted: Iterable[Job], categories: taxonomy.Taxonomy, config: RewritingConfig
-) -> Iterator[call.ChatRequest]:
-    """One request per job."""
-    for job in wanted:
-        first = job.sources[0]
-        values = {
-            "label": first["intended_label"],
-            "macro": jobs.macro_of(first["intended_category"], categories),
-            "methods": job.methods,
-            "texts": [source["text"] for source in job.sources],
-            "layout": config.layout,
-        }
-        yield call.ChatRequest(
-            row_id=job.row_id,
-            messages=call.messages(render(TEMPLATE, values)),
-            sampling=config.sampling,
-            answer_schema=numbered.answer_schema(len(job.asked), config.layout, job.key),
-            template=named(TEMPLATE),
-        )
 
 
 def _noted(wanted: Iterable[Job], waiting: dict[str, Job]) -> Iterator[Job]:
@@ -148,19 +125,9 @@ def _noted(wanted: Iterable[Job], waiting: dict[str, Job]) -> Iterator[Job]:
         yield job
 
 
-def _rows_of(table: pa.Table) -> Iterator[Row]:
+def _rows_of(table: pa.Table) -> Iterator[Prompt]:
     for batch in table.to_batches(max_chunksize=_CHUNK):
-        yield from batch.to_pylist()
-
-
-@functools.cache
-def _fitting(label: str, macro: str | None, lang: str | None) -> tuple[str, ...]:
-    return tuple(method.id for method in methods() if method.fits(label, macro, lang))
-
-
-@functools.cache
-def _by_id() -> dict[str, Method]:
-    return {method.id: method for method in methods()}
+        yield from lineage.ANNOTATED_PROMPTS.rows(pa.Table.from_batches([batch]))
 
 
 def _made(
@@ -168,29 +135,30 @@ def _made(
     outcome: call.Outcome[numbered.Prompts],
     categories: taxonomy.Taxonomy,
     guard: guards.GuardConfig,
-) -> Iterator[Row]:
+) -> Iterator[Prompt]:
     made = outcome.value or numbered.Prompts()
     # Without numbers only one prompt where one was asked for is beyond doubt.
     texts = made.numbered or ({1: made.loose[0]} if len(made.loose) == len(job.asked) == 1 else {})
     for number, (source, method) in enumerate(job.asked, 1):
         row = _row(source, method, texts.get(number), outcome)
         languages = ("zh",) if source["lang"] == "zh" else ("zh", "en")
-        yield row | guards.check(row, guard, languages, categories, source["text"])
+        fault = guards.check(row, guard, languages, categories, source["text"])
+        yield {**row, **fault} if fault else row
 
 
 def _row(
-    source: Row,
+    source: Prompt,
     method: Method,
     text: str | None,
     outcome: call.Outcome[numbered.Prompts] | None,
-) -> Row:
-    drop: Row = {}
+) -> Prompt:
+    drop = KEPT
     if outcome and outcome.value is None:
-        drop = {"drop_reason": "quarantined", "drop_evidence": outcome.reason}
+        drop = dropped(Reason.QUARANTINED, outcome.reason)
     elif text is None:
-        drop = {"drop_reason": "no_rewrite", "drop_evidence": f"no prompt by {method.id}"}
+        drop = dropped(Reason.NO_REWRITE, f"no prompt by {method.id}")
     elif text == source["text"]:
-        drop = {"drop_reason": "unchanged", "drop_evidence": f"method {method.id} changed nothing"}
+        drop = dropped(Reason.UNCHANGED, f"method {method.id} changed nothing")
     return intake.prompt(
         "rewrite",
         method.id,

@@ -6,18 +6,18 @@ that fail, is the business of their stage; model-free transforms are exempt.
 
 import functools
 import re
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection
+from typing import Any, TypedDict
 
 import ahocorasick
 from pydantic import BaseModel, ConfigDict, Field
 
 from chillguard import taxonomy
 from chillguard.calls import refusals
+from chillguard.tables.reasons import Drop, Reason, dropped
 from chillguard.text import matching
 
-Fault = dict[str, str]
-_Found = tuple[str, str] | None
+_Found = tuple[Reason, str] | None
 _LISTED = re.compile(r"(?m)^\s*(?:\d{1,2}\s*[.、)）]|[-*•])\s*\S")
 # Nobody ends a question and goes on with a semicolon, or numbers it 1 and the next one 2.
 _JOINED = re.compile(r"[?？]\s*[;；]\s*\S|^\s*1\s*[.、)）].*?[?？。;；]\s*2\s*[.、)）]\s*\D")
@@ -33,65 +33,74 @@ class GuardConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    min_chars: int = 4
-    max_chars: int = 1000
+    min_chars: int = Field(4, ge=0)
+    max_chars: int = Field(1000, ge=1)
     max_copied: float = Field(0.9, gt=0.0, le=1.0)
-    shingle: int = 3
+    shingle: int = Field(3, ge=1)
+
+
+class Guarded(TypedDict):
+    """What a guard looks at."""
+
+    text: str | None
+    lang: str | None
+    drop_reason: str | None
 
 
 def check(
-    row: Mapping[str, Any],
+    row: Guarded,
     config: GuardConfig,
     languages: Collection[str],
     categories: taxonomy.Taxonomy,
     source: str | None = None,
-) -> Fault:
-    """Columns `drop_reason` and `drop_evidence` of the first fault; none for a row that passes.
+) -> Drop | None:
+    """Reason and evidence of the first fault; None for a row that passes.
 
     `source` is the text that a rewrite must differ from. A row that is dropped already passes.
     """
     text = row["text"]
-    if text is None or row.get("drop_reason"):
-        return {}
-    reason, evidence = (
+    if text is None or row["drop_reason"]:
+        return None
+    fault = (
         _length(text, config)
-        or (("refusal", "declines the request") if refusals.declines(text) else None)
+        or ((Reason.REFUSAL, "declines the request") if refusals.declines(text) else None)
         or _meta(text)
         or _several(text)
         or _label(text, categories)
-        or (None if row["lang"] in languages else ("language", f"detected {row['lang']}"))
+        or (None if row["lang"] in languages else (Reason.LANGUAGE, f"detected {row['lang']}"))
         or _copy(text, source, config)
-        or (None, None)
     )
-    return {"drop_reason": reason, "drop_evidence": evidence} if reason and evidence else {}
+    return dropped(*fault) if fault else None
 
 
 def _length(text: str, config: GuardConfig) -> _Found:
     if len(text) < config.min_chars:
-        return "too_short", f"{len(text)} characters"
+        return Reason.TOO_SHORT, f"{len(text)} characters"
     if len(text) > config.max_chars:
-        return "too_long", f"{len(text)} characters"
+        return Reason.TOO_LONG, f"{len(text)} characters"
     return None
 
 
 def _meta(text: str) -> _Found:
     found = _openings().match(text.strip())
-    return ("meta_text", f"begins with {found.group()[:16]!r}") if found else None
+    return (Reason.META_TEXT, f"begins with {found.group()[:16]!r}") if found else None
 
 
 def _several(text: str) -> _Found:
     # A list after a sentence is one prompt in points.
     count = len(_LISTED.findall(text)) if _LISTED.match(text) else 0
     if count > 1:
-        return "several_prompts", f"a list of {count}"
-    return ("several_prompts", "questions in a row") if _JOINED.search(text) else None
+        return Reason.SEVERAL_PROMPTS, f"a list of {count}"
+    return (Reason.SEVERAL_PROMPTS, "questions in a row") if _JOINED.search(text) else None
 
 
 def _label(text: str, categories: taxonomy.Taxonomy) -> _Found:
     finder = _telling(categories.labels)
     # An automaton without words cannot search.
     places = [place for _, place in finder.iter(text.casefold())] if finder else []
-    return ("category_leak", f"label of {categories.labels[min(places)][1]}") if places else None
+    if not places:
+        return None
+    return Reason.CATEGORY_LEAK, f"label of {categories.labels[min(places)][1]}"
 
 
 @functools.cache
@@ -110,7 +119,9 @@ def _copy(text: str, source: str | None, config: GuardConfig) -> _Found:
         return None
     pair = [matching.shingles(matching.match_text(one), config.shingle) for one in (text, source)]
     score = matching.jaccard(*pair)
-    return ("copy", f"jaccard={score:.3f} with its source") if score >= config.max_copied else None
+    if score < config.max_copied:
+        return None
+    return Reason.COPY, f"jaccard={score:.3f} with its source"
 
 
 @functools.cache

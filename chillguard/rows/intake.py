@@ -4,12 +4,18 @@ Personal data is replaced, the dual-use screen is applied, and the row gets its 
 happens to a row afterwards is the business of its stage.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Unpack
 
 from chillguard import identity
-from chillguard.text import language, personal_data, screening
+from chillguard.tables import rows
+from chillguard.tables.reasons import KEPT, Reason, drop
+from chillguard.text import language, matching, personal_data, screening
+
+# Patterns and screens run over every character, and a table holds it: 64 Ki characters are more
+# than any stage keeps (posts 2,000, prompts 1,000).
+MAX_CHARS = 65_536
 
 
 @dataclass(frozen=True)
@@ -18,22 +24,25 @@ class Admitted:
 
     text: str | None
     text_hash: str
-    drop_reason: str | None
+    drop_reason: Reason | None
     drop_evidence: str | None
 
 
 def admit(text: str) -> Admitted:
-    """Replace personal data and screen; a screened text leaves only its hash."""
+    """Replace personal data and screen; a text too long or screened leaves only its hash."""
+    if len(text) > MAX_CHARS:
+        evidence = f"{len(text)} characters, at most {MAX_CHARS} are read"
+        return Admitted(None, identity.text_hash(text), Reason.TOO_LONG, evidence)
     clean = personal_data.replace(text.strip())
     rule = screening.screen(clean)
     if rule:
-        return Admitted(None, identity.text_hash(clean), "screened", f"rule {rule}")
+        return Admitted(None, identity.text_hash(clean), Reason.SCREENED, f"rule {rule}")
     return Admitted(clean, identity.text_hash(clean), None, None)
 
 
 def taken_down(admitted: Admitted) -> Admitted:
     """What is left of a text that somebody had removed: its hash."""
-    return Admitted(None, admitted.text_hash, "takedown", "removed on request")
+    return Admitted(None, admitted.text_hash, Reason.TAKEDOWN, "removed on request")
 
 
 def prompt(
@@ -43,40 +52,59 @@ def prompt(
     text: str | None,
     repeat: int = 0,
     born_from: Sequence[str] = (),
-    **columns: Any,
-) -> dict[str, Any]:
+    **columns: Unpack[rows.Born],
+) -> rows.Prompt:
     """A prompt row at birth; `text` None makes a dropped slot (give `drop_reason`).
 
     `parents` are the rows it was made from. `born_from` names what else tells two births apart
-    (a query, a slot). A row without `family_id` is the root of its own family.
+    (a query, a slot). A row without parents is the root of its own family, and its `method` is the
+    name of its source, which is no part of its id.
     """
     admitted = admit(text or "")
-    key = identity.prompt_id(
-        origin, [*parents, *born_from], method, repeat, admitted.text or admitted.text_hash
-    )
-    row = {
+    born_by = method if parents else ""
+    root = admitted.text or admitted.text_hash
+    key = identity.prompt_id(origin, [*parents, *born_from], born_by, repeat, root)
+    family = columns.get("family_id") or matching.family_id(root)
+    begun = _begun(key, family, origin, method, parents, admitted)
+    row: rows.Prompt = {**begun, **columns}
+    if row["text"] and not row["lang"]:
+        row["lang"] = language.detect(row["text"])
+    if admitted.drop_reason:
+        drop(row, admitted.drop_reason, admitted.drop_evidence)
+    return row
+
+
+def _begun(
+    key: str, family: str, origin: str, method: str, parents: Sequence[str], admitted: Admitted
+) -> rows.Prompt:
+    """A prompt of which nothing else is known."""
+    return {
         "prompt_id": key,
-        "family_id": key,
+        "family_id": family,
         "origin": origin,
         "method": method,
         "parent_ids": list(parents),
         "context_post_ids": [],
+        "query_id": None,
+        "call_key": None,
+        "text": admitted.text or None,
+        "text_hash": admitted.text_hash,
+        "lang": None,
+        "response": None,
+        "source_label": None,
+        "intended_label": None,
+        "intended_category": None,
         "is_twin": False,
+        "decided_by": None,
         "may_redistribute": True,
         "may_train": True,
-        "text_hash": admitted.text_hash,
-        **columns,
-        "text": admitted.text or None,
+        **KEPT,
     }
-    if row["text"] and not row.get("lang"):
-        row["lang"] = language.detect(row["text"])
-    if admitted.drop_reason:
-        row |= {"drop_reason": admitted.drop_reason, "drop_evidence": admitted.drop_evidence}
-    return row
 
 
-def inherited(parents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def inherited(parents: Sequence[rows.Terms]) -> rows.Terms:
     """Terms of a row made from `parents`: the strictest of theirs."""
     return {
-        term: all(parent[term] for parent in parents) for term in ("may_redistribute", "may_train")
+        "may_redistribute": all(parent["may_redistribute"] for parent in parents),
+        "may_train": all(parent["may_train"] for parent in parents),
     }

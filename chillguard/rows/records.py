@@ -1,208 +1,207 @@
 """Records of input files: from parsed rows to checked ones, each bad row rejected by name.
 
-Opening and decoding files is `resources.inputs.files`; what a good record becomes is its stage.
+What a source says of itself is `chillguard.rows.sources`; opening and decoding files is
+`resources.inputs`; what a good record becomes is its stage.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, NotRequired, TypedDict, cast
 
-from pydantic import BaseModel, ConfigDict
-from pydantic import Field as Setting
+import pyarrow as pa
 
+from chillguard.rows import shapes
+from chillguard.rows.sources import AnySource as AnySource
+from chillguard.rows.sources import HubConfig as HubConfig
+from chillguard.rows.sources import RowSource as RowSource
+from chillguard.rows.sources import SourceConfig as SourceConfig
+from chillguard.rows.tally import Parsed as Parsed
+from chillguard.rows.tally import RecordError as RecordError
+from chillguard.rows.tally import Reject as Reject
+from chillguard.rows.tally import Tally, hold_against, shown
+from chillguard.rows.values import written
 from chillguard.tables import lineage
+from chillguard.text import language
 
-Field = Literal["text", "id", "url", "lang", "label", "category"]
-Row = dict[str, Any]
-_MAX_SHOWN = 32
-
-
-class RowSource(BaseModel):
-    """What every source of rows says: which column holds what, and under which terms it comes.
-
-    `columns` maps our field to the file's column (a dotted path reaches into nested objects);
-    `labels` maps the file's label values to safe or unsafe; `where` keeps only rows whose column
-    has one of the given values; `limit` reads no more than so many rows; files whose name fits a
-    pattern of `exclude_files` (`xstest_*`, in any case of letters) are not opened.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
-    exclude_files: list[str] = []
-    columns: dict[Field, str] = {"text": "text"}
-    labels: dict[str, Literal["safe", "unsafe"]] = {"safe": "safe", "unsafe": "unsafe"}
-    where: dict[str, list[str]] = {}
-    limit: int | None = None
-    lang: str | None = None
-    licence: str | None = None
-    may_redistribute: bool = False
-    may_train: bool = True
-
-    @property
-    def terms(self) -> dict[str, bool]:
-        """Terms of every row of this source."""
-        return {"may_redistribute": self.may_redistribute, "may_train": self.may_train}
-
-    def admits(self, file: str) -> bool:
-        """Whether a file of this name is read."""
-        return not any(fnmatchcase(file.lower(), fit.lower()) for fit in self.exclude_files)
+_MAX_COUNTED = 1000
+_TEXTS = ("text", "response")
 
 
-class SourceConfig(RowSource):
-    """A file, or a folder of files, on this machine."""
-
-    kind: Literal["files"] = "files"
-    path: Path
-
-    @property
-    def place(self) -> str:
-        """Where it is, for messages."""
-        return f"file {self.path}"
-
-
-class HubConfig(RowSource):
-    """A data set on the hub, read as a stream: the arguments are those of `datasets`."""
-
-    kind: Literal["hub"] = "hub"
-    dataset: str
-    config: str | None = None
-    split: str = "train"
-    revision: str | None = None
-    data_files: str | list[str] | None = None
-
-    @property
-    def place(self) -> str:
-        """Where it is, for messages."""
-        return f"data set {self.dataset}"
-
-
-AnySource = Annotated[SourceConfig | HubConfig, Setting(discriminator="kind")]
-
-
-@dataclass(frozen=True)
-class Parsed:
-    """One row of a file: its line (from 1) and its columns, or why it could not be decoded.
-
-    `file` is the name of the file where the source has several.
-    """
-
-    line: int
-    columns: Mapping[str, Any]
-    error: str | None = None
-    file: str | None = None
-
-
-@dataclass(frozen=True)
-class Reject:
-    """A row that cannot be used; the reason never quotes the text."""
+class Record(TypedDict):
+    """A good record: a text under the terms of its source, and what else the file says of it."""
 
     source: str
-    line: int
-    column: str
-    reason: str
+    lang: str | None
+    may_redistribute: bool
+    may_train: bool
+    text: str
+    id: NotRequired[str]
+    url: NotRequired[str]
+    label: NotRequired[str]
+    category: NotRequired[str]
+    response: NotRequired[str]
 
 
-class RecordError(ValueError):
-    """A file of which no row can be used; the message names file, line and column."""
+class _Fault(ValueError):
+    """Why a row cannot be used: the column at fault, and the reason."""
+
+    def __init__(self, column: str, reason: str) -> None:
+        super().__init__(reason)
+        self.column, self.reason = column, reason
 
 
 def accept(
     parsed: Iterable[Parsed], source: AnySource, codes: Iterable[str], rejects: list[Reject]
-) -> Iterator[Row]:
+) -> Iterator[Record]:
     """Yield the good records, append the others to `rejects`.
 
-    Raises `RecordError` if there are rows and not one is good, or a column of `where` is missing.
+    Raises `RecordError` if the source holds no row, if not one is wanted or good, or if no row of
+    a file has a column that the source names.
     """
-    known = frozenset(codes)
-    good = read = 0
-    first: tuple[Parsed, Reject] | None = None
-    unwanted: Parsed | None = None
-    for row in parsed:
-        if row.error is None and not _wanted(row.columns, source.where):
-            unwanted = unwanted or row
+    known_codes, tally = frozenset(codes), Tally()
+    for row in map(_flat, parsed) if source.shape == "label_studio" else parsed:
+        if row.error is None and not _wanted(row, source, tally):
             continue
-        if read == source.limit:
+        if tally.read == source.limit:
             break
-        read += 1
-        record = _record(row, source, known)
+        tally.read += 1
+        record = _record(row, source, known_codes)
         if isinstance(record, Reject):
             rejects.append(record)
-            first = first or (row, record)
+            tally.first_reject = tally.first_reject or (row, record)
         else:
-            good += 1
+            tally.good += 1
             yield record
-    if first and not good:
-        raise RecordError(_nothing_good(source, *first))
-    lacking = [c for c in source.where if unwanted and _look_up(unwanted.columns, c) is _MISSING]
-    if unwanted and lacking and not read:
-        raise RecordError(_nothing_wanted(source, unwanted, lacking[0]))
+    hold_against(source, tally)
 
 
-def rejected_rows(rejects: Iterable[Reject]) -> Any:
+def rejected_rows(rejects: Iterable[Reject]) -> pa.Table:
     """The `rejected_rows/<asset>` table."""
-    return lineage.REJECTED_ROWS.build(vars(reject) for reject in rejects)
+    return lineage.REJECTED_ROWS.build(
+        {
+            "source": reject.source,
+            "line": reject.line,
+            "column": reject.column,
+            "reason": reject.reason,
+        }
+        for reject in rejects
+    )
 
 
-def _record(row: Parsed, source: AnySource, codes: frozenset[str]) -> Row | Reject:
+def _flat(row: Parsed) -> Parsed:
+    return Parsed(row.line, shapes.flat(row.columns), row.error, row.file)
+
+
+def _wanted(row: Parsed, source: AnySource, tally: Tally) -> bool:
+    """Whether `where` asks for the row; what it holds in the named columns is taken down."""
+    if row.file not in tally.lacking:
+        tally.lacking[row.file] = source.named_columns
+    lacking = tally.lacking[row.file]
+    if lacking:
+        tally.first_row.setdefault(row.file, row)
+        found = {name for name in lacking if _look_up(row.columns, name) is not _MISSING}
+        tally.lacking[row.file] = lacking - found
+    for column, allowed in source.where.items():
+        value = _compared(_look_up(row.columns, column))
+        if value not in allowed:
+            counts = tally.values.setdefault(column, Counter())
+            if value in counts or len(counts) < _MAX_COUNTED:
+                counts[value] += 1
+            tally.unwanted += 1
+            return False
+    return True
+
+
+def _record(row: Parsed, source: AnySource, codes: frozenset[str]) -> Record | Reject:
     if row.error is not None:
         return _reject(source, row, "*", row.error)
-    record: Row = {"lang": source.lang, "source": source.name, **source.terms}
-    for field, column in sorted(source.columns.items(), key=lambda item: item[0] != "text"):
-        value = _look_up(row.columns, column)
-        reason = _fault(field, value, source, codes)
-        if reason:
-            return _reject(source, row, column, reason)
-        if value is not None:
-            record[field] = source.labels[value] if field == "label" else str(value)
-    return record
+    record: dict[str, Any] = {"lang": source.lang, "source": source.name, **source.terms}
+    try:
+        for name, column in sorted(source.columns.items(), key=lambda item: item[0] != "text"):
+            value = _look_up(row.columns, column)
+            value = None if value is _MISSING else value
+            if name == "text":
+                record |= _texts(value, column, source)
+            elif (form := _form(name, value, column, source, codes)) is not None:
+                record[name] = form
+    except _Fault as fault:
+        return _reject(source, row, fault.column, fault.reason)
+    record["lang"] = language.declared(record["lang"])
+    return cast("Record", record)
 
 
 _MISSING = object()
 
 
 def _look_up(columns: Mapping[str, Any], path: str) -> Any:
+    """The value of a column by its whole name, or else by its path into nested objects."""
+    if path in columns:
+        return None if columns[path] == "" else columns[path]
     value: Any = columns
     for part in path.split("."):
+        if value is None:
+            return None
         if not isinstance(value, Mapping) or part not in value:
             return _MISSING
         value = value[part]
     return None if value == "" else value
 
 
-def _wanted(columns: Mapping[str, Any], where: Mapping[str, list[str]]) -> bool:
-    return all(_look_up(columns, column) in allowed for column, allowed in where.items())
-
-
-def _fault(field: str, value: Any, source: AnySource, codes: frozenset[str]) -> str | None:
+def _compared(value: Any) -> str:
+    """A value as `where` compares it, and as it may be shown."""
     if value is _MISSING:
-        return "column is missing"
-    if isinstance(value, str) and not _is_text(value):
-        return "holds a lone surrogate"
-    if field == "text":
-        return _text_fault(value)
-    if value is None:
+        return "(no such column)"
+    try:
+        form = written(value)
+    except TypeError:
+        return f"({type(value).__name__})"
+    return "(null)" if form is None else form
+
+
+def _texts(value: Any, column: str, source: AnySource) -> dict[str, Any]:
+    """The prompt, and the response where a conversation holds one."""
+    try:
+        said = shapes.exchange(source.shape, value)
+    except shapes.ShapeError as error:
+        raise _Fault(column, str(error)) from None
+    reason = _text_fault(said.prompt)
+    if reason:
+        raise _Fault(column, reason)
+    if said.response is None:
+        return {"text": said.prompt}
+    return {"text": said.prompt, "response": _form("response", said.response, column, source, ())}
+
+
+def _form(
+    name: str, value: Any, column: str, source: AnySource, codes: Iterable[str]
+) -> str | None:
+    """The value of a field in its written form; raises `_Fault` where it cannot be one."""
+    if name in _TEXTS and not isinstance(value, str | None):
+        raise _Fault(column, f"{name} is {type(value).__name__}, not a string")
+    try:
+        form = value if name in _TEXTS else written(value)
+    except TypeError:
+        raise _Fault(column, f"{name} {shown(value)} is not one value") from None
+    if form is None:
         return None
-    if field == "label" and not (isinstance(value, str) and value in source.labels):
-        return f"label {_shown(value)} is not one of {sorted(source.labels)}"
-    if field == "category" and not (isinstance(value, str) and value in codes):
-        return f"category {_shown(value)} is not in the taxonomy"
-    return None
-
-
-def _shown(value: Any) -> str:
-    """A value as an error may show it: a long one is likely to be a text under a wrong name."""
-    form = repr(value)
-    return (
-        form if len(form) <= _MAX_SHOWN else f"({type(value).__name__} of {len(form)} characters)"
-    )
+    if not _is_text(form):
+        raise _Fault(column, "holds a lone surrogate")
+    if name == "category" and form not in codes:
+        raise _Fault(column, f"category {shown(value)} is not in the taxonomy")
+    if name != "label":
+        return form
+    if form not in source.labels:
+        raise _Fault(column, f"label {shown(value)} is not one of {sorted(source.labels)}")
+    return source.labels[form]
 
 
 def _text_fault(value: Any) -> str | None:
+    if value is None:
+        return "there is no text"
     if not isinstance(value, str):
         return f"text is {type(value).__name__}, not a string"
+    if not _is_text(value):
+        return "holds a lone surrogate"
     return None if value.strip() else "text is empty"
 
 
@@ -217,23 +216,3 @@ def _is_text(value: str) -> bool:
 def _reject(source: AnySource, row: Parsed, column: str, reason: str) -> Reject:
     name = f"{source.name}/{row.file}" if row.file else source.name
     return Reject(name, row.line, column, reason)
-
-
-def _nothing_good(source: AnySource, row: Parsed, reject: Reject) -> str:
-    return (
-        f"source {source.name!r}, {_place(source, row)}: no row can be used; first, line "
-        f"{reject.line}, column {reject.column!r}: {reject.reason}. "
-        f"The file's columns are {sorted(row.columns)}; set `columns` of the source in the profile."
-    )
-
-
-def _nothing_wanted(source: AnySource, row: Parsed, column: str) -> str:
-    return (
-        f"source {source.name!r}, {_place(source, row)}, line {row.line}: there is no column "
-        f"{column!r}, and so no row that `where` asks for. The file's columns are "
-        f"{sorted(row.columns)}; mend `where` of the source in the profile."
-    )
-
-
-def _place(source: AnySource, row: Parsed) -> str:
-    return f"{source.place}, {row.file}" if row.file else source.place

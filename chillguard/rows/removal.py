@@ -4,18 +4,26 @@ Going through the tables is `chillguard.lineage.takedown`.
 """
 
 from collections.abc import Collection
-from typing import Any
 
-Row = dict[str, Any]
-DROP = {"drop_reason": "takedown", "drop_evidence": "made from a removed post"}
-POST_DROP = {"drop_reason": "takedown", "drop_evidence": "removed on request"}
+from chillguard.tables import rows
+from chillguard.tables.reasons import Reason
 
-
-def marks(post_id: str, native_id: str, source: str, url: str | None) -> set[str]:
-    """What tells a post among those of all sources: post id, `source:own id`, URL."""
-    return {post_id, f"{source}:{native_id}"} | ({url} if url else set())
+# Why a prompt, and why a post, goes.
+OF_PROMPT = (Reason.TAKEDOWN, "made from a removed post")
+OF_POST = (Reason.TAKEDOWN, "removed on request")
 
 
-def is_derived(row: Row, post_ids: Collection[str]) -> bool:
-    """Whether a prompt was made from one of the posts, or with one as context."""
-    return not {row["family_id"], *row["context_post_ids"]}.isdisjoint(post_ids)
+def marks(
+    post_id: str, native_id: str, source: str, url: str | None, family_id: str | None
+) -> set[str]:
+    """What tells a post among those of all sources: post id, `source:own id`, URL, family.
+
+    The family is that of its text, so that a copy in another spelling is barred too.
+    """
+    return {post_id, f"{source}:{native_id}"} | {mark for mark in (url, family_id) if mark}
+
+
+def is_derived(row: rows.Derived, marked: Collection[str]) -> bool:
+    """Whether a prompt was made from one of the posts, or with one as context, by their marks."""
+    made_of = {row["family_id"], *row["parent_ids"], *row["context_post_ids"]}
+    return not made_of.isdisjoint(marked)

@@ -8,17 +8,17 @@ draws are asked once more for twins: safe prompts on purpose, in the vocabulary 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from chillguard import identity, keywords
-from chillguard.calls import call, numbered
+from chillguard.calls import call, numbered, roles
 from chillguard.embedding import PostFilter
 from chillguard.rows import guards, intake
 from chillguard.synthesis import matching, twins
-from chillguard.tables import lineage
+from chillguard.tables import lineage, rows
+from chillguard.tables.reasons import KEPT, Reason, dropped
 from chillguard.taxonomy import Taxonomy
 from prompts import named, render
 
@@ -26,7 +26,6 @@ TEMPLATE = "synthesis/generate"
 METHOD = "rag"
 _KEY = "source"
 _LANGUAGES = ("zh", "en")
-Row = dict[str, Any]
 
 
 class SynthesisConfig(BaseModel):
@@ -39,17 +38,17 @@ class SynthesisConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    queries_per_category: int = 384
-    keywords_per_query: int = 3
-    top_k: int = 100
+    queries_per_category: int = Field(384, ge=0)
+    keywords_per_query: int = Field(3, ge=1)
+    top_k: int = Field(100, ge=1)
     posts: PostFilter = PostFilter()
-    prompts_per_query: int = 5
-    twin_queries: int = 16
+    prompts_per_query: int = Field(5, ge=1)
+    twin_queries: int = Field(16, ge=0)
     layout: numbered.Layout = "json"
-    steer_below: int | None = None
-    steer_agreement: float | None = None
-    steer_step: int = 32
-    steer_most: int = 384
+    steer_below: int | None = Field(None, ge=0)
+    steer_agreement: float | None = Field(None, ge=0, le=1)
+    steer_step: int = Field(32, ge=1)
+    steer_most: int = Field(384, ge=0)
     sampling: call.Sampling = call.Sampling(temperature=0.7, max_tokens=2048)
 
 
@@ -72,7 +71,7 @@ class Draw:
     """
 
     query: Query
-    posts: tuple[Row, ...]
+    posts: tuple[rows.RetrievablePost, ...]
     twin: twins.TwinKind | None = None
 
     @property
@@ -113,18 +112,20 @@ def queries(
 def draws(
     asked: Iterable[Query],
     nearest: Iterable[Sequence[str]],
-    posts: Mapping[str, Row],
+    posts: Mapping[str, rows.RetrievablePost],
     config: SynthesisConfig,
 ) -> list[Draw]:
     """Per query the posts drawn from its nearest ones; `nearest` is in the order of `asked`.
 
-    A query without posts draws nothing. The kinds of twins take turns.
+    What a query draws hangs on the compared texts of the posts, so that a post that is spelled
+    anew stays drawn. A query without posts draws nothing. The kinds of twins take turns.
     """
     kinds = twins.twin_kinds()
     found = []
     for query, candidates in zip(asked, nearest, strict=True):
-        ids = identity.rendezvous(query.query_id, candidates, config.prompts_per_query)
-        drawn = tuple(posts[one] for one in ids)
+        by_family = {posts[post_id]["family_id"]: posts[post_id] for post_id in candidates}
+        families = identity.rendezvous(query.query_id, by_family, config.prompts_per_query)
+        drawn = tuple(by_family[family] for family in families)
         if drawn:
             found.append(Draw(query, drawn))
         if drawn and query.number < config.twin_queries:
@@ -143,12 +144,12 @@ def generate(
     sizes = defaultdict(list)
     for draw in drawn:
         sizes[len(draw.posts)].append(draw)
-    found: list[Row] = []
+    found: list[rows.Prompt] = []
     for count, group in sorted(sizes.items()):
         by_id = {draw.draw_id: draw for draw in group}
         parse = numbered.parser(count, config.layout, _KEY)
         for outcome in ask(
-            "synthesizer", requests(group, taxonomy, config), parse, total=len(group)
+            roles.SYNTHESIZER, requests(group, taxonomy, config), parse, total=len(group)
         ):
             found += _rows(by_id[outcome.row_id], outcome, taxonomy, guard)
     return lineage.SYNTHESIZED_PROMPTS.build(found)
@@ -183,23 +184,26 @@ def _rows(
     outcome: call.Outcome[numbered.Prompts],
     taxonomy: Taxonomy,
     guard: guards.GuardConfig,
-) -> Iterator[Row]:
+) -> Iterator[rows.Prompt]:
     made = outcome.value or numbered.Prompts()
     texts = dict(made.numbered) | matching.matched(
         made.loose, [post["text"] for post in draw.posts]
     )
     for slot in range(len(draw.posts)):
         row = _row(draw, outcome, slot, texts.get(slot + 1))
-        yield row | guards.check(row, guard, _LANGUAGES, taxonomy)
+        fault = guards.check(row, guard, _LANGUAGES, taxonomy)
+        yield {**row, **fault} if fault else row
 
 
-def _row(draw: Draw, outcome: call.Outcome[numbered.Prompts], slot: int, text: str | None) -> Row:
+def _row(
+    draw: Draw, outcome: call.Outcome[numbered.Prompts], slot: int, text: str | None
+) -> rows.Prompt:
     post = draw.posts[slot]
-    drop: Row = {}
+    drop = KEPT
     if outcome.value is None:
-        drop = {"drop_reason": "quarantined", "drop_evidence": outcome.reason}
+        drop = dropped(Reason.QUARANTINED, outcome.reason)
     elif text is None:
-        drop = {"drop_reason": "no_source", "drop_evidence": f"no prompt for text {slot + 1}"}
+        drop = dropped(Reason.NO_SOURCE, f"no prompt for text {slot + 1}")
     return intake.prompt(
         "rag",
         draw.method,
@@ -207,7 +211,7 @@ def _row(draw: Draw, outcome: call.Outcome[numbered.Prompts], slot: int, text: s
         text,
         repeat=slot,
         born_from=[draw.query.query_id],
-        family_id=post["post_id"],
+        family_id=post["family_id"],
         context_post_ids=[other["post_id"] for other in draw.posts if other is not post],
         query_id=draw.query.query_id,
         call_key=outcome.call_key,

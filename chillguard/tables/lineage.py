@@ -5,8 +5,14 @@ generated from here. Tables about the jury are in `chillguard.tables.jury`, thos
 `chillguard.tables.training`; what a table is, in `chillguard.tables.table`.
 """
 
+from dataclasses import replace
+from typing import Any
+
 import pyarrow as pa
 
+from chillguard.tables import rows
+from chillguard.tables.columns import BIRTH, DROP, MATCH, TERMS, TRANSLATED, VERDICT, VOTES
+from chillguard.tables.columns import ORIGINS as ORIGINS
 from chillguard.tables.jury import ANCHOR_VOTES as ANCHOR_VOTES
 from chillguard.tables.jury import JURY_QUALITY as JURY_QUALITY
 from chillguard.tables.jury import REVIEW_DECISIONS as REVIEW_DECISIONS
@@ -17,53 +23,10 @@ from chillguard.tables.table import Column as Column
 from chillguard.tables.table import SchemaError as SchemaError
 from chillguard.tables.table import Table as Table
 
-ORIGINS = ("real", "rag", "rewrite", "public")
 SPLITS = ("train", "test")
 
 _TEXT, _WHOLE, _SHARE, _FLAG = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 _TEXTS = pa.list_(_TEXT)
-
-_TERMS = (
-    Column("may_redistribute", _FLAG, "the text itself may be published"),
-    Column("may_train", _FLAG, "the text may be used to make or be training data"),
-)
-_DROP = (
-    Column("drop_reason", _TEXT, "why the row goes no further; null = kept", nullable=True),
-    Column("drop_evidence", _TEXT, "what the reason rests on: rule, twin, call", nullable=True),
-)
-_BIRTH = (
-    Column("prompt_id", _TEXT, "digest of the row's birth, assigned once"),
-    Column("family_id", _TEXT, "lineage root: the post or prompt it all comes from"),
-    Column("origin", _TEXT, "where the prompt was born", values=ORIGINS),
-    Column("method", _TEXT, "how it was made: source name, `rag` or a rewriting method"),
-    Column("parent_ids", _TEXTS, "the rows it was made from"),
-    Column("context_post_ids", _TEXTS, "posts shown to the model beside the source post"),
-    Column("query_id", _TEXT, "retrieval query (RAG prompts)", nullable=True),
-    Column("call_key", _TEXT, "ledger key of the call that made the text", nullable=True),
-    Column("text", _TEXT, "stored form, evasion characters kept; null = dropped", nullable=True),
-    Column("text_hash", _TEXT, "digest of the text"),
-    Column("lang", _TEXT, "zh, en, or another ISO 639-1 code", nullable=True),
-    Column("response", _TEXT, "the answer to the prompt (null for now)", nullable=True),
-    Column("source_label", _TEXT, "label that came with the file", True, LABELS),
-    Column("intended_label", _TEXT, "label the row was made or annotated for", True, LABELS),
-    Column("intended_category", _TEXT, "micro category it was made for, kept on safe rows", True),
-    Column("is_twin", _FLAG, "a benign twin: safe on purpose, unsafe vocabulary"),
-    Column("decided_by", _TEXT, "who gave the label: source, jury, tie_breaker, review", True),
-    *_TERMS,
-)
-_TRANSLATED = (Column("translated_from", _TEXT, "the text before translation", nullable=True),)
-_MATCH = (Column("match_text", _TEXT, "normalised form, for comparison only", nullable=True),)
-_VERDICT = (
-    Column("label", _TEXT, "final label; null = dropped", True, LABELS),
-    Column("macro_category", _TEXT, "macro code; null on safe rows", nullable=True),
-    Column("micro_category", _TEXT, "micro code; null on safe rows", nullable=True),
-)
-_VOTES = (
-    Column("votes", _TEXTS, "one `juror=verdict` per juror, in slot order"),
-    Column("n_valid_votes", _WHOLE, "votes that are not abstentions"),
-    Column("agreement", _SHARE, "share of valid votes for the majority, 0 to 1", nullable=True),
-    Column("category_call_key", _TEXT, "ledger key of the categorizer's call", nullable=True),
-)
 
 TAXONOMY = Table(
     "taxonomy",
@@ -81,6 +44,7 @@ TAXONOMY = Table(
         Column("taxonomy", _TEXT, "name of the taxonomy"),
         Column("version", _TEXT, "version of the taxonomy"),
     ),
+    rows.Category,
 )
 _KEYWORD = (
     Column("keyword_id", _TEXT, "digest of category and Chinese form"),
@@ -88,7 +52,7 @@ _KEYWORD = (
     Column("zh", _TEXT, "Chinese form"),
     Column("en", _TEXT, "English form"),
 )
-SEED_KEYWORDS = Table("seed_keywords", "seed keyword", ("keyword_id",), _KEYWORD)
+SEED_KEYWORDS = Table("seed_keywords", "seed keyword", ("keyword_id",), _KEYWORD, rows.SeedKeyword)
 EXPANDED_KEYWORDS = Table(
     "expanded_keywords",
     "keyword",
@@ -96,8 +60,9 @@ EXPANDED_KEYWORDS = Table(
     (
         *_KEYWORD,
         Column("provenance", _TEXT, "where it came from", values=("seed", "expanded")),
-        Column("call_key", _TEXT, "ledger key of the expanding call", nullable=True),
+        Column("call_key", _TEXT, "ledger key of the expanding call", True, is_call_key=True),
     ),
+    rows.Keyword,
 )
 CRAWLED_POSTS = Table(
     "crawled_posts",
@@ -105,16 +70,24 @@ CRAWLED_POSTS = Table(
     ("post_id", "native_id"),
     (
         Column("post_id", _TEXT, "digest of the text"),
-        Column("native_id", _TEXT, "the source's own id"),
+        Column("native_id", _TEXT, "the source's own id", personal=True),
         Column("source", _TEXT, "configured source"),
-        Column("url", _TEXT, "where it was read", nullable=True),
+        Column("url", _TEXT, "where it was read", nullable=True, personal=True),
         Column("posted_at", _TEXT, "time of the post, ISO 8601 in UTC", nullable=True),
-        Column("keyword_id", _TEXT, "keyword that found it", nullable=True),
-        Column("text", _TEXT, "text, personal data replaced; null = dropped", nullable=True),
+        Column("keyword_id", _TEXT, "keyword that found it", nullable=True, traced=False),
+        Column(
+            "text",
+            _TEXT,
+            "text, personal data replaced; null = dropped",
+            True,
+            holds_text=True,
+            traced=False,
+        ),
         Column("lang", _TEXT, "detected language", nullable=True),
-        *_TERMS,
-        *_DROP,
+        *TERMS,
+        *DROP,
     ),
+    rows.Post,
 )
 POST_INDEX = Table(
     "post_index",
@@ -124,19 +97,39 @@ POST_INDEX = Table(
         Column("post_id", _TEXT, "id of the post"),
         Column("point_id", _TEXT, "id of its point: post, language, sources and terms"),
         Column("sources", _TEXTS, "every source that holds the text"),
-        Column("text", _TEXT, "text that was embedded"),
+        Column("text", _TEXT, "text that was embedded", holds_text=True),
         Column("lang", _TEXT, "detected language", nullable=True),
         Column("embedding_model", _TEXT, "model and revision of the vector"),
         Column("dimension", _WHOLE, "length of the vector"),
-        Column("retrievable", _FLAG, "in the index; false where terms bar training"),
-        *_TERMS,
+        Column(
+            "retrievable", _FLAG, "in the index; false where terms bar training or no vector came"
+        ),
+        *TERMS,
     ),
+    rows.IndexedPost,
 )
-SYNTHESIZED_PROMPTS = Table("synthesized_prompts", "RAG prompt", ("prompt_id",), (*_BIRTH, *_DROP))
-REAL_PROMPTS = Table("real_prompts", "production prompt", ("prompt_id",), (*_BIRTH, *_DROP))
-ANNOTATED_PROMPTS = Table("annotated_prompts", "real prompt", ("prompt_id",), (*_BIRTH, *_DROP))
-REWRITTEN_PROMPTS = Table("rewritten_prompts", "rewrite", ("prompt_id",), (*_BIRTH, *_DROP))
-PUBLIC_PROMPTS = Table("public_prompts", "external sample", ("prompt_id",), (*_BIRTH, *_DROP))
+
+
+def _prompts(name: str, row: str) -> Table[rows.Prompt]:
+    """A table in which prompts are born."""
+    return Table(name, row, ("prompt_id",), (*BIRTH, *DROP), rows.Prompt)
+
+
+SYNTHESIZED_PROMPTS = Table(
+    "synthesized_prompts", "RAG prompt", ("prompt_id",), (*BIRTH, *DROP), rows.Prompt
+)
+REAL_PROMPTS = Table(
+    "real_prompts", "production prompt", ("prompt_id",), (*BIRTH, *DROP), rows.Prompt
+)
+ANNOTATED_PROMPTS = Table(
+    "annotated_prompts", "real prompt", ("prompt_id",), (*BIRTH, *DROP), rows.Prompt
+)
+REWRITTEN_PROMPTS = Table(
+    "rewritten_prompts", "rewrite", ("prompt_id",), (*BIRTH, *DROP), rows.Prompt
+)
+PUBLIC_PROMPTS = Table(
+    "public_prompts", "external sample", ("prompt_id",), (*BIRTH, *DROP), rows.Prompt
+)
 BENCHMARK_PROMPTS = Table(
     "benchmark_prompts",
     "prompt of an evaluation set, which Train must not hold",
@@ -144,16 +137,19 @@ BENCHMARK_PROMPTS = Table(
     (
         Column("prompt_id", _TEXT, "digest of benchmark and text"),
         Column("benchmark", _TEXT, "configured benchmark"),
-        Column("text", _TEXT, "text, personal data replaced; null = dropped", nullable=True),
+        Column(
+            "text", _TEXT, "text, personal data replaced; null = dropped", True, holds_text=True
+        ),
         Column("text_hash", _TEXT, "digest of the text"),
-        *_DROP,
+        *DROP,
     ),
+    rows.Benchmark,
 )
 CANDIDATE_PROMPTS = Table(
-    "candidate_prompts", "prompt", ("prompt_id",), (*_BIRTH, *_TRANSLATED, *_DROP)
+    "candidate_prompts", "prompt", ("prompt_id",), (*BIRTH, *TRANSLATED, *DROP), rows.Candidate
 )
 CLEAN_PROMPTS = Table(
-    "clean_prompts", "prompt", ("prompt_id",), (*_BIRTH, *_TRANSLATED, *_MATCH, *_DROP)
+    "clean_prompts", "prompt", ("prompt_id",), (*BIRTH, *TRANSLATED, *MATCH, *DROP), rows.Clean
 )
 JURY_VOTES = Table(
     "jury_votes",
@@ -161,29 +157,31 @@ JURY_VOTES = Table(
     ("prompt_id", "juror"),
     (
         Column("prompt_id", _TEXT, "the prompt that was judged"),
-        Column("juror", _TEXT, "juror slot"),
+        Column("juror", _TEXT, "juror slot", traced=False),
         Column("model", _TEXT, "model and revision in the slot"),
         Column("verdict", _TEXT, "the vote", values=VERDICTS),
         Column("p_unsafe", _SHARE, "probability of unsafe, where known", nullable=True),
         Column("reason", _TEXT, "why the juror abstained", nullable=True),
-        Column("call_key", _TEXT, "ledger key of the vote"),
+        Column("call_key", _TEXT, "ledger key of the vote", is_call_key=True),
     ),
+    rows.Vote,
 )
 LABELED_PROMPTS = Table(
     "labeled_prompts",
     "prompt",
     ("prompt_id",),
-    (*_BIRTH, *_TRANSLATED, *_MATCH, *_VERDICT, *_VOTES, *_DROP),
+    (*BIRTH, *TRANSLATED, *MATCH, *VERDICT, *VOTES, *DROP),
+    rows.Labeled,
 )
 _RELEASED_FIRST = (
     *("prompt_id", "text", "label", "macro_category", "micro_category"),
     *("origin", "method", "family_id"),
 )
-_SPLIT = Column("split", _TEXT, "side of the release", values=SPLITS)
-_LATER = {c.name: c for c in (*_VOTES, *_BIRTH, *_TRANSLATED, *_VERDICT)}
+_SPLIT = Column("split", _TEXT, "side of the release", values=SPLITS, published=True)
+_LATER = {c.name: c for c in (*VOTES, *BIRTH, *TRANSLATED, *VERDICT)}
 _RELEASED = (*(_LATER.pop(name) for name in _RELEASED_FIRST), _SPLIT, *_LATER.values())
-TRAIN_SET = Table("train_set", "sample", ("prompt_id",), _RELEASED)
-TEST_SET = Table("test_set", "sample", ("prompt_id",), _RELEASED)
+TRAIN_SET = Table("train_set", "sample", ("prompt_id",), _RELEASED, rows.Sample)
+TEST_SET = Table("test_set", "sample", ("prompt_id",), _RELEASED, rows.Sample)
 RELEASE_DROPS = Table(
     "release_drops",
     "labeled prompt that did not enter the release",
@@ -192,8 +190,10 @@ RELEASE_DROPS = Table(
         Column("prompt_id", _TEXT, "the prompt"),
         Column("family_id", _TEXT, "its lineage root"),
         Column("split", _TEXT, "side its family is on; null = dropped before", True, SPLITS),
-        *(Column(c.name, c.type, c.doc, nullable=i > 0) for i, c in enumerate(_DROP)),
+        replace(DROP[0], nullable=False),
+        DROP[1],
     ),
+    rows.ReleaseDrop,
 )
 DATASET_CARD = Table(
     "dataset_card",
@@ -208,6 +208,7 @@ DATASET_CARD = Table(
         Column("n_removed", _WHOLE, "rows that only the previous release holds"),
         Column("n_relabeled", _WHOLE, "rows in both with another label or category"),
     ),
+    rows.Release,
 )
 REJECTED_ROWS = Table(
     "rejected_rows",
@@ -219,9 +220,10 @@ REJECTED_ROWS = Table(
         Column("column", _TEXT, "column at fault, or `*` for the whole row"),
         Column("reason", _TEXT, "what is wrong with it; never the raw text"),
     ),
+    rows.Rejected,
 )
 
-TABLES: dict[str, Table] = {
+TABLES: dict[str, Table[Any]] = {
     table.name: table
     for table in (
         TAXONOMY, SEED_KEYWORDS, EXPANDED_KEYWORDS, CRAWLED_POSTS, REJECTED_ROWS, POST_INDEX,

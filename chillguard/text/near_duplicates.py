@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 from datasketch import MinHash, MinHashLSH
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from chillguard.text import matching
 
@@ -35,9 +35,9 @@ class NearDuplicateConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    shingle: int = 3
-    num_perm: int = 128
-    recall_weight: float = 0.99
+    shingle: int = Field(3, ge=1)
+    num_perm: int = Field(128, ge=2)
+    recall_weight: float = Field(0.99, ge=0, le=1)
 
 
 def signatures(texts: Sequence[str], config: NearDuplicateConfig) -> Signatures:

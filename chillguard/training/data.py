@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from chillguard.tables import lineage
+from chillguard.tables.training import Preferred, Trained
 from chillguard.training.label_format import LabelFormat
 from chillguard.training.spec import SftConfig, TrainingSpec
 
-SFT_COLUMNS = ("prompt_id", "text", "label", "micro_category")
 PAIR_COLUMNS = ("pair_id", "prompt", "chosen", "rejected")
 _CHUNK = 1024
 Turns = list[Mapping[str, str]]
@@ -30,7 +30,8 @@ def rows(spec: TrainingSpec, stage: str) -> list[Row]:
 
     Of `sft` each has prompt and completion, else prompt, chosen and rejected.
     """
-    columns = SFT_COLUMNS if spec.kind == "sft" else PAIR_COLUMNS
+    trained = [column.name for column in lineage.TRAIN_SET.where("trained")]
+    columns = trained if spec.kind == "sft" else PAIR_COLUMNS
     table = _read(stage, columns)
     if isinstance(spec.settings, SftConfig):
         form = LabelFormat(spec.settings.label_format)
@@ -69,7 +70,7 @@ def _read(stage: str, columns: Sequence[str]) -> pa.Table:
     return table
 
 
-def _labelled(row: Mapping[str, Any], form: LabelFormat, stage: str) -> Row:
+def _labelled(row: Trained, form: LabelFormat, stage: str) -> Row:
     where = f"training file {stage}, row {row['prompt_id']}"
     if not row["text"]:
         raise TrainingError(f"{where}: text is empty")
@@ -84,9 +85,9 @@ def _labelled(row: Mapping[str, Any], form: LabelFormat, stage: str) -> Row:
     }
 
 
-def _pair(row: Mapping[str, Any], stage: str) -> Row:
+def _pair(row: Preferred, stage: str) -> Row:
     where = f"training file {stage}, pair {row['pair_id']}"
-    empty = [name for name in PAIR_COLUMNS[1:] if not row[name]]
+    empty = [name for name, value in row.items() if name in PAIR_COLUMNS[1:] and not value]
     if empty:
         raise TrainingError(f"{where}: {empty[0]} is empty")
     if row["chosen"] == row["rejected"]:

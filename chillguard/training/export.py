@@ -18,7 +18,7 @@ CARD = "training/card"
 _PLACEHOLDER, _CODE = "PROMPT", "CODE"
 
 
-def export(spec: TrainingSpec, final: Path, model: Path, metrics: Mapping[str, Any]) -> None:
+def export(spec: TrainingSpec, final: Path, model: Path, metrics: Mapping[str, object]) -> None:
     """Write the folder `model` from the weights in `final`, as they were trained."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
@@ -44,7 +44,7 @@ def _answer_greedily(weights: Any, tokenizer: Any) -> None:
     )
 
 
-def card(spec: TrainingSpec, metrics: Mapping[str, Any]) -> str:
+def card(spec: TrainingSpec, metrics: Mapping[str, object]) -> str:
     """The model card, in Markdown."""
     settings = spec.settings
     form = LabelFormat(settings.label_format) if isinstance(settings, SftConfig) else None

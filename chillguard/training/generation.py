@@ -7,18 +7,21 @@ nearly equals a sample of Test, or a prompt of a benchmark, is kept.
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from chillguard import identity
-from chillguard.calls import call, refusals
+from chillguard.calls import call, refusals, roles
 from chillguard.cleaning import survivors
-from chillguard.labeling import jury
+from chillguard.labeling import docket, jury
 from chillguard.release import decontamination
 from chillguard.rows import guards, intake
 from chillguard.tables import lineage, training
+from chillguard.tables.reasons import KEPT, Reason, drop, dropped
+from chillguard.tables.rows import Sample, given
+from chillguard.tables.training import Generated, Scored
 from chillguard.taxonomy import Taxonomy
 from prompts import fingerprint, named, render
 
@@ -26,7 +29,6 @@ GENERATE = {label: f"training/generate_{label}" for label in lineage.LABELS}
 SCORE = "training/score"
 _SCORES = ("1", "2", "3", "4", "5")
 _METHOD = "generator"
-Row = dict[str, Any]
 
 
 class GenerationConfig(BaseModel):
@@ -51,9 +53,9 @@ def version() -> str:
     return "-".join(fingerprint(name) for name in GENERATE.values())
 
 
-def seeds(train: pa.Table, config: GenerationConfig) -> list[Row]:
+def seeds(train: pa.Table, config: GenerationConfig) -> list[Sample]:
     """The samples of Train that are rewritten: all, or a stable draw."""
-    rows: list[Row] = train.to_pylist()
+    rows = lineage.TRAIN_SET.rows(train)
     if config.max_seeds is None:
         return rows
     ids = [row["prompt_id"] for row in rows]
@@ -61,12 +63,12 @@ def seeds(train: pa.Table, config: GenerationConfig) -> list[Row]:
     return [row for row in rows if row["prompt_id"] in drawn]
 
 
-def messages(seed: Mapping[str, Any]) -> tuple[Mapping[str, str], ...]:
+def messages(seed: Sample) -> tuple[Mapping[str, str], ...]:
     """What the generator is told about a seed: also the prompt of its preference pair."""
-    return call.messages(render(GENERATE[seed["label"]], {"text": seed["text"]}))
+    return call.messages(render(GENERATE[given(seed["label"])], {"text": seed["text"]}))
 
 
-def requests(wanted: Iterable[Row], config: GenerationConfig) -> Iterator[call.ChatRequest]:
+def requests(wanted: Iterable[Sample], config: GenerationConfig) -> Iterator[call.ChatRequest]:
     """`per_seed` requests per seed, told apart by their repeat index."""
     for seed in wanted:
         asked = messages(seed)
@@ -76,7 +78,7 @@ def requests(wanted: Iterable[Row], config: GenerationConfig) -> Iterator[call.C
                 messages=asked,
                 sampling=config.sampling,
                 repeat=candidate,
-                template=named(GENERATE[seed["label"]]),
+                template=named(GENERATE[given(seed["label"])]),
             )
 
 
@@ -98,7 +100,7 @@ def generate(
     config: GenerationConfig,
     guard: guards.GuardConfig,
     ask: call.Ask,
-) -> list[Row]:
+) -> list[Generated]:
     """A row per rewrite asked for: admitted, screened and guarded, in no order."""
     wanted = seeds(train, config)
     by_name = {
@@ -106,12 +108,12 @@ def generate(
         for seed in wanted
         for candidate in range(config.per_seed)
     }
-    outcomes = ask("generator", requests(wanted, config), parse, len(by_name))
+    outcomes = ask(roles.GENERATOR, requests(wanted, config), parse, len(by_name))
     return [_row(*by_name[one.row_id], one, categories, guard) for one in outcomes]
 
 
 def gate(
-    rows: Sequence[Row],
+    rows: Sequence[Generated],
     train: pa.Table,
     test: pa.Table,
     benchmarks: pa.Table,
@@ -122,20 +124,19 @@ def gate(
     `benchmarks` is the `benchmark_prompts` table.
     """
     made = {row["prompt_id"]: row for row in rows if row["drop_reason"] is None}
-    both = lineage.CANDIDATE_PROMPTS.build([*train.to_pylist(), *made.values()])
+    # What candidates have and these lack is null.
+    every: list[Any] = [*lineage.TRAIN_SET.rows(train), *made.values()]
+    both = lineage.CANDIDATE_PROMPTS.build(every)
     cleaned = survivors.clean(both, set(train["prompt_id"].to_pylist()), config)
-    for found in cleaned.to_pylist():
-        row = made.get(found["prompt_id"])
-        if row is not None:
-            row |= {name: found[name] for name in _CLEANED}
+    for found in lineage.CLEAN_PROMPTS.rows(cleaned):
+        if found["prompt_id"] in made:
+            cast("dict[str, object]", made[found["prompt_id"]]).update(found)
     kept = [row for row in made.values() if row["drop_reason"] is None]
-    for row, twin, score in survivors.leaks(kept, test.to_pylist(), config):
-        row["drop_reason"] = "leak"
-        row["drop_evidence"] = f"twin={twin['prompt_id']} jaccard={score:.3f}"
+    for row, twin, score in survivors.leaks(kept, lineage.TEST_SET.rows(test), config):
+        drop(row, Reason.LEAK, f"twin={twin['prompt_id']} jaccard={score:.3f}")
     left = [row for row in kept if row["drop_reason"] is None]
     for row, benchmark, score in decontamination.overlaps(left, benchmarks, config):
-        row["drop_reason"] = "leak"
-        row["drop_evidence"] = decontamination.evidence(benchmark, score)
+        drop(row, Reason.LEAK, decontamination.evidence(benchmark, score))
 
 
 def refuse_leaks(
@@ -145,8 +146,8 @@ def refuse_leaks(
 
     The last look before training: the table may be older than the release that is trained on.
     """
-    kept = generated.filter(generated["drop_reason"].is_null()).to_pylist()
-    for row, twin, score in survivors.leaks(kept, test.to_pylist(), config):
+    kept = _kept(generated)
+    for row, twin, score in survivors.leaks(kept, lineage.TEST_SET.rows(test), config):
         raise ValueError(
             f"generated prompt {row['prompt_id']} is a near-copy of Test row {twin['prompt_id']} "
             f"(Jaccard {score:.3f}): materialize generated_prompts again for this release"
@@ -160,31 +161,22 @@ def refuse_leaks(
 
 
 def rejudge(
-    rows: Sequence[Row],
+    rows: Sequence[Generated],
     jurors: Sequence[str],
     categories: Taxonomy,
     config: jury.LabelingConfig,
     ask: call.Ask,
 ) -> None:
     """Drop kept rows that the jury, or the tie-breaker after it, labels otherwise than the seed."""
-    open_rows = {row["prompt_id"]: row for row in rows if row["drop_reason"] is None}
-    cast: dict[str, list[jury.Vote]] = defaultdict(list)
-    for juror in jurors:
-        asked = jury.vote_requests(open_rows.values(), categories, config)
-        for vote in ask(juror, asked, jury.parse_vote, len(open_rows)):
-            verdict = vote.value.label if vote.value else "abstain"
-            cast[vote.row_id].append(jury.Vote(juror, verdict))
-    labels = {key: jury.majority(cast[key], config.quorum) for key in open_rows}
-    tied = [open_rows[key] for key, label in labels.items() if label is None]
-    asked = jury.vote_requests(tied, categories, config)
-    for one in ask("tie_breaker", asked, jury.parse_vote, len(tied)):
-        labels[one.row_id] = one.value.label if one.value else None
-    for key, label in labels.items():
-        row = open_rows[key]
+    kept = [row for row in rows if row["drop_reason"] is None]
+    votes = jury.by_prompt(jury.cast(juror, kept, categories, config, ask) for juror in jurors)
+    rulings = jury.decide(docket.unlabeled(kept), votes, categories, config, ask)
+    for row in kept:
+        label = rulings[row["prompt_id"]].label
         if label is None:
-            row |= {"drop_reason": "unresolved", "drop_evidence": "no majority, no tie-breaker"}
+            drop(row, Reason.UNRESOLVED, "no majority, no tie-breaker")
         elif label != row["label"]:
-            row |= {"drop_reason": "label_flipped", "drop_evidence": f"the jury says {label}"}
+            drop(row, Reason.LABEL_FLIPPED, f"the jury says {label}")
 
 
 def problems(generated: pa.Table, train: pa.Table, config: GenerationConfig) -> list[str]:
@@ -205,7 +197,7 @@ def scoring_requests(
 ) -> Iterator[call.ChatRequest]:
     """One request per kept generated prompt: its quality beside the seed, 1 to 5."""
     texts = dict(zip(train["prompt_id"].to_pylist(), train["text"].to_pylist(), strict=True))
-    for row in generated.filter(generated["drop_reason"].is_null()).to_pylist():
+    for row in _kept(generated):
         source = texts.get(row["parent_ids"][0])
         if source is None:
             raise ValueError(
@@ -230,7 +222,7 @@ def parse_score(answer: call.Answer) -> int:
     return int(text)
 
 
-def scores(outcomes: Iterable[call.Outcome[int]]) -> dict[str, Row]:
+def scores(outcomes: Iterable[call.Outcome[int]]) -> dict[str, Scored]:
     """`score`, `reason` and `call_key` by prompt id."""
     return {
         one.row_id: {"score": one.value, "reason": one.reason, "call_key": one.call_key}
@@ -238,12 +230,14 @@ def scores(outcomes: Iterable[call.Outcome[int]]) -> dict[str, Row]:
     }
 
 
-_CLEANED = ("text", "text_hash", "match_text", "drop_reason", "drop_evidence")
-
-
-def table(rows: Iterable[Row]) -> pa.Table:
+def table(rows: Iterable[Generated]) -> pa.Table:
     """The `generated_prompts` table."""
     return training.GENERATED_PROMPTS.build(rows)
+
+
+def _kept(generated: pa.Table) -> list[Generated]:
+    kept = generated.filter(generated["drop_reason"].is_null())
+    return training.GENERATED_PROMPTS.rows(kept)
 
 
 def _name(seed_id: str, candidate: int) -> str:
@@ -251,28 +245,34 @@ def _name(seed_id: str, candidate: int) -> str:
 
 
 def _row(
-    seed: Row,
+    seed: Sample,
     candidate: int,
     outcome: call.Outcome[str],
     categories: Taxonomy,
     guard: guards.GuardConfig,
-) -> Row:
-    missing = {"drop_reason": "quarantined", "drop_evidence": outcome.reason}
-    kept: Row = {"drop_reason": None, "drop_evidence": None}
-    row = intake.prompt(
+) -> Generated:
+    left = KEPT if outcome.value else dropped(Reason.QUARANTINED, outcome.reason)
+    born = intake.prompt(
         "rewrite",
         _METHOD,
         [seed["prompt_id"]],
         outcome.value,
         repeat=candidate,
-        candidate=candidate,
         family_id=seed["family_id"],
         context_post_ids=seed["context_post_ids"],
         call_key=outcome.call_key,
         intended_label=seed["label"],
         intended_category=seed["micro_category"],
-        **{name: seed[name] for name in ("label", "macro_category", "micro_category")},
         **intake.inherited([seed]),
-        **(kept if outcome.value else missing),
+        **left,
     )
-    return row | guards.check(row, guard, ("zh",), categories, seed["text"])
+    row: Generated = {
+        **born,
+        "label": seed["label"],
+        "macro_category": seed["macro_category"],
+        "micro_category": seed["micro_category"],
+        "match_text": None,
+        "candidate": candidate,
+    }
+    fault = guards.check(row, guard, ("zh",), categories, seed["text"])
+    return {**row, **fault} if fault else row

@@ -3,18 +3,17 @@
 The curriculum is that of Libra-Guard: first what was made, last what is real.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from chillguard import identity
+from chillguard.tables import lineage, training
 from chillguard.training import generation
 
 Plan = Literal["single", "curriculum"]
-_SFT = ("prompt_id", "text", "label", "micro_category")
-_ROWS = pa.schema([(name, pa.string()) for name in _SFT])
 _TURNS = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 _PAIRS = pa.schema(
     [
@@ -35,10 +34,10 @@ def classifier(train: pa.Table, generated: pa.Table | None, plan: Plan) -> list[
     of_origin = pc.equal(train["origin"], "real")
     reviewed = pc.fill_null(pc.equal(train["decided_by"], "review"), False)
     is_real = pc.or_(of_origin, reviewed)
-    real = train.filter(is_real).select(_SFT)
-    made = [train.filter(pc.invert(is_real)).select(_SFT)]
+    real = train.filter(is_real)
+    made = [train.filter(pc.invert(is_real))]
     if generated is not None:
-        made.append(generated.filter(generated["drop_reason"].is_null()).select(_SFT))
+        made.append(generated.filter(generated["drop_reason"].is_null()))
     if plan == "single":
         return [_shuffled(_joined([*made, real]))]
     stages = [_shuffled(_joined(made)), _shuffled(_joined([real]))]
@@ -56,7 +55,8 @@ def generator(pairs: pa.Table, generated: pa.Table, train: pa.Table) -> pa.Table
     if not pairs.num_rows:
         raise ValueError("there is no preference pair to train on; graded_prompts says why")
     texts = dict(zip(*_columns(generated, "prompt_id", "text"), strict=True))
-    seeds = {row["prompt_id"]: row for row in _rows(train, "prompt_id", "text", "label")}
+    told = train.select(["prompt_id", "text", "label"])
+    seeds = {row["prompt_id"]: row for row in lineage.TRAIN_SET.rows(told)}
     rows = [
         {
             "pair_id": pair["pair_id"],
@@ -64,14 +64,16 @@ def generator(pairs: pa.Table, generated: pa.Table, train: pa.Table) -> pa.Table
             "chosen": texts[pair["chosen_id"]],
             "rejected": texts[pair["rejected_id"]],
         }
-        for pair in pairs.to_pylist()
+        for pair in training.PREFERENCE_PAIRS.rows(pairs)
     ]
     rows.sort(key=lambda row: identity.hash_order("stage", row["pair_id"]))
     return pa.Table.from_pylist(rows, schema=_PAIRS)
 
 
 def _joined(parts: Iterable[pa.Table]) -> pa.Table:
-    return pa.concat_tables(part.cast(_ROWS) for part in parts)
+    """The columns of the parts that are trained on."""
+    rows = pa.schema([(c.name, c.type) for c in lineage.TRAIN_SET.where("trained")])
+    return pa.concat_tables(part.select(rows.names).cast(rows) for part in parts)
 
 
 def _shuffled(rows: pa.Table) -> pa.Table:
@@ -81,8 +83,3 @@ def _shuffled(rows: pa.Table) -> pa.Table:
 
 def _columns(table: pa.Table, *names: str) -> Iterable[list[Any]]:
     return (table[name].to_pylist() for name in names)
-
-
-def _rows(table: pa.Table, *names: str) -> list[Mapping[str, Any]]:
-    rows: list[Mapping[str, Any]] = table.select(names).to_pylist()
-    return rows

@@ -7,10 +7,11 @@ is not exactly one of these is unreadable: never a label, least of all safe.
 import functools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 from chillguard.calls import call, probabilities
 from chillguard.tables import lineage
+from chillguard.tables.rows import WithText, given
 from prompts import named, render
 
 FormatKind = Literal["binary", "category"]
@@ -63,13 +64,13 @@ class LabelFormat:
         shares = probabilities.of_labels(given.logprobs, lineage.LABELS)
         return replace(verdict, p_unsafe=shares["unsafe"] if shares else None)
 
-    def requests(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[call.ChatRequest]:
+    def requests(self, rows: Iterable[WithText]) -> Iterator[call.ChatRequest]:
         """One request per row (`prompt_id`, `text`) to a served classifier; `parse` reads it."""
         sampling = call.Sampling(max_tokens=_LONGEST_ANSWER, top_logprobs=_LOGPROBS)
         for row in rows:
             yield call.ChatRequest(
                 row_id=row["prompt_id"],
-                messages=self.messages(row["text"]),
+                messages=self.messages(given(row["text"])),
                 sampling=sampling,
                 answer_schema={"choice": list(self.answers)},
                 template=named(TEMPLATE),

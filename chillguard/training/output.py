@@ -7,9 +7,9 @@ its fingerprint, so that nothing of another job is ever gone on with.
 
 import hashlib
 import json
-import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,7 @@ class Output:
         found = self.stage(number).glob(f"{_CHECKPOINT}*")
         return max(found, key=lambda path: int(path.name.removeprefix(_CHECKPOINT)), default=None)
 
-    def mark(self, folder: Path, name: str, content: Mapping[str, Any]) -> None:
+    def mark(self, folder: Path, name: str, content: Mapping[str, object]) -> None:
         """Write a marker, all or nothing."""
         write_json(folder / name, {"job": self.job, **content})
 
@@ -95,7 +95,9 @@ class Output:
         """The weights at the end of a stage, as they were trained."""
         return self.stage(number) / "final"
 
-    def finish(self, metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> None:
+    def finish(
+        self, metrics: Mapping[str, object], history: Sequence[Mapping[str, object]]
+    ) -> None:
         """Write history and result, the result last; then the checkpoints are not needed."""
         steps = list(history)
         write_json(self.folder / "history.json", {"steps": steps})
@@ -107,12 +109,24 @@ class Output:
         return [path for path in (self.folder / "checkpoints").glob("stage_*/*") if path.is_dir()]
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
+def write_json(path: Path, content: Mapping[str, object]) -> None:
     """Write a JSON file that is never there in part."""
+    text = json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False)
+    with in_one_move(path) as part:
+        part.write_text(text, "utf-8")
+
+
+@contextmanager
+def in_one_move(path: Path) -> Iterator[Path]:
+    """Where to write a file that is never there in part; moved to `path` when the block ends.
+
+    For the programs that may run on a machine without Dagster; all else writes by
+    `resources.home.whole`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
-    part.write_text(json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False), "utf-8")
-    os.replace(part, path)
+    yield part
+    part.replace(path)
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -8,19 +8,19 @@ and scores are had is `chillguard.training.generation` and `chillguard.evaluatio
 import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from chillguard import identity
 from chillguard.tables import training
+from chillguard.tables.rows import given
+from chillguard.tables.training import Generated, Graded, Pair, Predicted, Scored
 
 LEVELS = ("L1", "L2", "L3", "L4")
 # Chosen before rejected, first rule first; L2 with L3 is left out to keep noise out.
 PRIORITY = (("L1", "L4"), ("L1", "L3"), ("L2", "L4"))
 _GOOD = 3
-Row = Mapping[str, Any]
 
 
 class PairsConfig(BaseModel):
@@ -40,7 +40,9 @@ def level(label: str, predicted: str | None, score: int | None) -> str | None:
     return "L4" if score >= _GOOD else "L3"
 
 
-def grade(generated: pa.Table, predicted: Mapping[str, Row], scored: Mapping[str, Row]) -> pa.Table:
+def grade(
+    generated: pa.Table, predicted: Mapping[str, Predicted], scored: Mapping[str, Scored]
+) -> pa.Table:
     """The `graded_prompts` table: one row per kept generated prompt.
 
     `predicted` (`predicted_label`, `reason`) and `scored` (`score`, `reason`, `call_key`) are by
@@ -48,36 +50,38 @@ def grade(generated: pa.Table, predicted: Mapping[str, Row], scored: Mapping[str
     """
     kept = generated.filter(generated["drop_reason"].is_null())
     return training.GRADED_PROMPTS.build(
-        _graded(row, predicted.get(row["prompt_id"], {}), scored.get(row["prompt_id"], {}))
-        for row in kept.to_pylist()
+        _graded(row, predicted.get(row["prompt_id"]), scored.get(row["prompt_id"]))
+        for row in training.GENERATED_PROMPTS.rows(kept)
     )
 
 
-def _graded(row: Row, prediction: Row, scoring: Row) -> dict[str, Any]:
-    predicted, score = prediction.get("predicted_label"), scoring.get("score")
+def _graded(row: Generated, prediction: Predicted | None, scoring: Scored | None) -> Graded:
+    predicted = prediction["predicted_label"] if prediction else None
+    score = scoring["score"] if scoring else None
     why = {"prediction": (predicted, prediction), "score": (score, scoring)}
     missing = [
-        f"no {what}: {half.get('reason') or 'not given'}"
+        f"no {what}: {(half['reason'] if half else None) or 'not given'}"
         for what, (value, half) in why.items()
         if value is None
     ]
+    label = given(row["label"])
     return {
         "prompt_id": row["prompt_id"],
         "seed_id": row["parent_ids"][0],
         "candidate": row["candidate"],
-        "length": len(row["text"]),
-        "label": row["label"],
+        "length": len(given(row["text"])),
+        "label": label,
         "predicted_label": predicted,
         "score": score,
-        "level": level(row["label"], predicted, score),
+        "level": level(label, predicted, score),
         "ungraded": "; ".join(missing) or None,
-        "call_key": scoring.get("call_key"),
+        "call_key": scoring["call_key"] if scoring else None,
     }
 
 
 def counts(graded: pa.Table) -> dict[str, int]:
     """Prompts by level, without a level, and why not."""
-    rows = graded.to_pylist()
+    rows = training.GRADED_PROMPTS.rows(graded)
     found = {name: sum(row["level"] == name for row in rows) for name in LEVELS}
     found["without_level"] = sum(row["level"] is None for row in rows)
     found["without_prediction"] = sum(row["predicted_label"] is None for row in rows)
@@ -96,8 +100,8 @@ def pairs(graded: pa.Table, config: PairsConfig) -> pa.Table:
     First the rule that stands first, then the chosen prompt with the highest score, then the
     shortest difference in length, then the lower candidate numbers.
     """
-    seeds: dict[str, list[Row]] = defaultdict(list)
-    for row in graded.to_pylist():
+    seeds: dict[str, list[Graded]] = defaultdict(list)
+    for row in training.GRADED_PROMPTS.rows(graded):
         seeds[row["seed_id"]].append(row)
     return training.PREFERENCE_PAIRS.build(
         _pair(chosen, rejected)
@@ -106,7 +110,7 @@ def pairs(graded: pa.Table, config: PairsConfig) -> pa.Table:
     )
 
 
-def _of_seed(rows: Sequence[Row]) -> Iterator[tuple[Row, Row]]:
+def _of_seed(rows: Sequence[Graded]) -> Iterator[tuple[Graded, Graded]]:
     used: set[str] = set()
     for chosen, rejected in _ordered(rows):
         ids = {chosen["prompt_id"], rejected["prompt_id"]}
@@ -115,12 +119,12 @@ def _of_seed(rows: Sequence[Row]) -> Iterator[tuple[Row, Row]]:
             yield chosen, rejected
 
 
-def _ordered(rows: Sequence[Row]) -> Iterator[tuple[Row, Row]]:
+def _ordered(rows: Sequence[Graded]) -> Iterator[tuple[Graded, Graded]]:
     for high, low in PRIORITY:
         yield from sorted(
             itertools.product(_at(rows, high), _at(rows, low)),
             key=lambda pair: (
-                -pair[0]["score"],
+                -given(pair[0]["score"]),
                 abs(pair[0]["length"] - pair[1]["length"]),
                 pair[0]["candidate"],
                 pair[1]["candidate"],
@@ -128,16 +132,16 @@ def _ordered(rows: Sequence[Row]) -> Iterator[tuple[Row, Row]]:
         )
 
 
-def _at(rows: Iterable[Row], wanted: str) -> list[Row]:
+def _at(rows: Iterable[Graded], wanted: str) -> list[Graded]:
     return [row for row in rows if row["level"] == wanted]
 
 
-def _pair(chosen: Row, rejected: Row) -> dict[str, Any]:
+def _pair(chosen: Graded, rejected: Graded) -> Pair:
     return {
         "pair_id": identity.digest("pair", chosen["prompt_id"], rejected["prompt_id"]),
         "seed_id": chosen["seed_id"],
         "chosen_id": chosen["prompt_id"],
         "rejected_id": rejected["prompt_id"],
-        "chosen_level": chosen["level"],
-        "rejected_level": rejected["level"],
+        "chosen_level": given(chosen["level"]),
+        "rejected_level": given(rejected["level"]),
     }

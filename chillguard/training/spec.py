@@ -40,7 +40,7 @@ class _TrainerConfig(BaseModel):
     max_length: int = Field(2048, ge=8)
     gradient_checkpointing: bool = False
     lora: LoraConfig | None = None
-    seed: int = 42
+    seed: int = Field(42, ge=0, lt=1 << 32)
     log_every: int = Field(10, ge=1)
     save_every: int = Field(500, ge=1)
 

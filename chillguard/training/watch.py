@@ -8,6 +8,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
+from chillguard.rate import Rate
 from chillguard.training.data import TrainingError
 from chillguard.training.output import MARKER, Output
 
@@ -46,7 +47,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]
                 f"loss is {logs['loss']} at step {state.global_step}; lower learning_rate"
             )
         now, step = time.perf_counter(), state.global_step
-        pace = (now - self._began) / max(1, step - self._first_step)
+        rate = Rate(max(1, step - self._first_step), now - self._began)
         tokens = logs["num_tokens"] - self._tokens
         told = {
             "step": step,
@@ -54,7 +55,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]
             **self._place,
             **{name: value for name, value in logs.items() if name not in _OWN},
             "tokens_per_s": tokens / max(now - self._logged, 1e-9),
-            "eta_s": pace * (state.max_steps - step),
+            "eta_s": rate.eta_s(state.max_steps - step),
         }
         self._logged, self._tokens = now, logs["num_tokens"]
         if state.is_world_process_zero:

@@ -6,7 +6,8 @@ Parameters `q`, `limit` (100 at most) and `cursor`; the answer has `posts` and m
 
 from typing import Any, Literal
 
-from resources.crawlers.http import Blocked, Http
+from resources.crawlers.faults import Blocked
+from resources.crawlers.http import Http
 from resources.crawlers.source import NetworkSource, Page, Post, Query, Url, key, moment
 
 _LIMIT = 100

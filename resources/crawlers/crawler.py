@@ -16,8 +16,12 @@ import dagster as dg
 from pydantic import TypeAdapter
 
 from chillguard import identity
+from chillguard.rate import Rate
 from chillguard.rows import intake, records, removal
-from resources.crawlers.http import BadQuery, Blocked, Fault, Http
+from chillguard.tables.rows import SeedKeyword
+from chillguard.text import matching
+from resources.crawlers.faults import BadQuery, Blocked, Fault
+from resources.crawlers.http import Http
 from resources.crawlers.kinds import Source
 from resources.crawlers.source import NetworkSource, Page, Post, Query
 from resources.crawlers.store import Position, PostStore
@@ -41,7 +45,7 @@ class NetworkCrawler(dg.ConfigurableResource):
 
     def crawl(
         self,
-        keywords: Sequence[Mapping[str, Any]],
+        keywords: Sequence[SeedKeyword],
         rejects: list[records.Reject],
         tell: Callable[[str], None],
         taken_down: Collection[str] = (),
@@ -84,6 +88,8 @@ class _Run:
     brought: int = 0
     told_at: float = 0.0
     rejected: int = 0
+    stubs: int = 0
+    capped: int = 0
 
     async def crawl(self, queries: Sequence[Query], headers: Mapping[str, str]) -> None:
         """Bring every query of the pass to its end, several at once; closes the pass."""
@@ -105,6 +111,7 @@ class _Run:
                 self._tell(http, len(queries))
         if queries and self.rejected == len(queries):
             raise Blocked(f"every query is rejected; the last one: {self.rejects[-1].reason}")
+        self._tell_left_out(finished)
         if all(finished):
             self.store.finish(self.source.name)
 
@@ -135,6 +142,7 @@ class _Run:
             if self.source.max_requests is not None and http.requests >= self.source.max_requests:
                 return False
             page = await self._page(http, query, at.cursor)
+            self.stubs += page.stubs
             ids = {post.native_id for post in page.posts}
             idle = 0 if ids - seen else idle + 1
             seen |= ids
@@ -179,6 +187,8 @@ class _Run:
             since=at.since,
             again=at.again,
         )
+        is_full = after.posts >= source.posts_per_query or after.pages >= source.max_pages
+        self.capped += is_full and page.next not in (None, at.cursor)
         admitted = [(_for(query, post), self._admit(post)) for post in kept]
         self.store.add(source.name, query, number, admitted, after)
         self.brought += len(kept)
@@ -186,20 +196,40 @@ class _Run:
 
     def _admit(self, post: Post) -> intake.Admitted:
         admitted = intake.admit(post.text)
-        key = identity.post_id(admitted.text or admitted.text_hash)
-        marks = removal.marks(key, post.native_id, self.source.name, post.url)
+        stands_for = admitted.text or admitted.text_hash
+        key, family = identity.post_id(stands_for), matching.family_id(stands_for)
+        marks = removal.marks(key, post.native_id, self.source.name, post.url, family)
         return admitted if marks.isdisjoint(self.taken_down) else intake.taken_down(admitted)
+
+    def _tell_left_out(self, finished: Sequence[bool]) -> None:
+        """Say what a limit or the source itself kept away: no row shows it."""
+        source = self.source
+        told = []
+        if self.stubs:
+            told.append(f"{self.stubs:,} entries were no whole posts (cut off or deleted)")
+        if self.capped:
+            told.append(
+                f"{self.capped:,} queries ended at `posts_per_query` ({source.posts_per_query:,}) "
+                f"or `max_pages` ({source.max_pages:,}), and the source has more"
+            )
+        if not all(finished):
+            told.append(
+                f"`max_requests` ({source.max_requests:,}) is used up: the next run goes on there"
+            )
+        if told:
+            self.tell(f"crawled_posts/{source.name}: {'; '.join(told)}")
 
     def _tell(self, http: Http, total: int) -> None:
         self.told_at = time.monotonic()
-        elapsed = max(1e-9, self.told_at - self.began_at)
+        seconds = self.told_at - self.began_at
         line = (
             f"crawled_posts/{self.source.name}: {self.done:,} of {total:,} queries, "
             f"{http.requests:,} requests, {self.brought:,} new posts, "
-            f"{http.requests / elapsed:,.1f} requests/s"
+            f"{Rate(http.requests, seconds).per_s:,.1f} requests/s"
         )
-        if 0 < self.done < total:
-            line += f", ETA {(total - self.done) * elapsed / self.done:,.0f} s"
+        eta_s = Rate(self.done, seconds).eta_s(total - self.done)
+        if self.done < total and eta_s is not None:
+            line += f", ETA {eta_s:,.0f} s"
         self.tell(line)
 
 

@@ -6,7 +6,8 @@ from typing import Any
 import dagster as dg
 
 from chillguard.rows import records
-from resources.inputs.files import parsed_rows
+from chillguard.tables.rows import SeedKeyword
+from resources.inputs.files import accepted
 
 
 class FilesCrawler(dg.ConfigurableResource):
@@ -21,10 +22,10 @@ class FilesCrawler(dg.ConfigurableResource):
 
     def crawl(
         self,
-        keywords: Sequence[Mapping[str, Any]],
+        keywords: Sequence[SeedKeyword],
         rejects: list[records.Reject],
         tell: Callable[[str], None],
         taken_down: Collection[str] = (),
     ) -> Iterator[Mapping[str, Any]]:
         """Good records of the file; the others are appended to `rejects`."""
-        yield from records.accept(parsed_rows(self.config), self.config, (), rejects)
+        yield from accepted(self.config, (), rejects, tell)

@@ -5,7 +5,6 @@ headers; bodies bounded in size and time. What is asked for and what it means is
 """
 
 import asyncio
-import ipaddress
 import json
 import socket
 from collections import defaultdict
@@ -20,12 +19,14 @@ import tenacity
 from aiolimiter import AsyncLimiter
 from pydantic import BaseModel, ConfigDict, Field
 
+from resources.crawlers.faults import BadQuery, Blocked, Fault, Passing, refused
 from resources.crawlers.network import (
     PrivateAddress,
     Transport,
     addresses,
     decoded,
     is_address,
+    is_public,
     shown,
     until,
 )
@@ -55,26 +56,6 @@ class Limits(BaseModel):
     max_body_bytes: int = Field(5 * 1024 * 1024, gt=0)
     max_redirects: int = Field(5, ge=0)
     private_hosts: tuple[str, ...] = ()
-
-
-class Fault(Exception):
-    """A request without a usable answer; its text says why, without credentials or query."""
-
-
-class BadQuery(Fault):
-    """The source rejects this query; the others may go on."""
-
-
-class Passing(Fault):
-    """A fault that may pass; `wait_s` when the source said how long."""
-
-    def __init__(self, reason: str, wait_s: float | None = None) -> None:
-        super().__init__(reason)
-        self.wait_s = wait_s
-
-
-class Blocked(Fault):
-    """No query will be answered until credentials or settings are mended."""
 
 
 @dataclass(frozen=True)
@@ -124,14 +105,10 @@ class Http:
         """The JSON document that an API answers; redirects are not followed."""
         response, body = await self._get(url, dict(params), self._headers, follow=False)
         where = shown(url)
-        if response.status_code in (401, 403):
-            raise Blocked(f"{where} answers HTTP {response.status_code}: not authorised")
         if response.is_redirect:
             raise Blocked(f"{where} redirects to {shown(response.headers.get('location', ''))}")
-        if response.status_code == 404:
-            raise Blocked(f"{where} answers HTTP 404: there is no such page")
         if response.status_code != 200:
-            raise BadQuery(f"{where} answers HTTP {response.status_code}")
+            raise refused(where, response.status_code, body)
         try:
             return json.loads(body)
         except (ValueError, RecursionError):
@@ -266,8 +243,9 @@ class Http:
     def _socket(self, info: Any) -> socket.socket:
         """A socket to an address as it was resolved, so that no name can point inwards."""
         family, kind, protocol, _, address = info
-        if not ipaddress.ip_address(address[0]).is_global and address[:2] not in self._trusted:
-            raise PrivateAddress(f"{address[0]} is a private address")
+        if not is_public(address[0]) and address[:2] not in self._trusted:
+            # One text for all: of several that differ the connector makes a plain OSError.
+            raise PrivateAddress("a private address")
         return socket.socket(family, kind, protocol)
 
 
@@ -275,7 +253,7 @@ def _transport_fault(url: str, error: Exception) -> Fault:
     """Blocked for a private address, passing for everything else that a network does."""
     cause: BaseException | None = error
     while cause is not None:
-        if "is a private address" in str(cause):
+        if isinstance(cause, PrivateAddress):
             return Blocked(
                 f"{shown(url)} leads to a private address, which is refused; if the host is "
                 "meant, name it as host:port under `limits.private_hosts`"

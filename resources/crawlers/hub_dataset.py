@@ -9,10 +9,12 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
-from pydantic import PrivateAttr
+from pydantic import Field, PrivateAttr
 
 from chillguard import identity, keywords
-from resources.crawlers.http import Blocked, Http
+from chillguard.tables.rows import SeedKeyword
+from resources.crawlers.faults import Blocked
+from resources.crawlers.http import Http
 from resources.crawlers.source import NetworkSource, Page, Post, Query, moment
 
 _ROWS = 1000
@@ -37,8 +39,8 @@ class HubDataset(NetworkSource):
     url: str | None = None
     time: str | None = None
     token_env: str | None = "HF_TOKEN"  # noqa: S105 - the name of a variable
-    posts_per_query: int = 480_000
-    max_pages: int = 1_000_000
+    posts_per_query: int = Field(480_000, gt=0)
+    max_pages: int = Field(1_000_000, gt=0)
 
     patience = 1_000_000
     reads_on = True
@@ -48,7 +50,7 @@ class HubDataset(NetworkSource):
     _stream: Any = PrivateAttr(default=None)
     _finder: Any = PrivateAttr(default=None)
 
-    def queries(self, keywords_: Iterable[Mapping[str, Any]]) -> list[Query]:
+    def queries(self, keywords_: Iterable[SeedKeyword]) -> list[Query]:
         """One query, the scan; it looks for all keywords at once."""
         self._finder = keywords.Finder(keywords_, self.languages)
         return [Query(identity.digest("scan", self.dataset, self.config, self.split), None, "", "")]

@@ -8,8 +8,9 @@ own rules: read them before turning it on.
 import re
 from typing import Any, Literal
 
+from resources.crawlers.faults import Blocked
 from resources.crawlers.html import fragment_text
-from resources.crawlers.http import Blocked, Http
+from resources.crawlers.http import Http
 from resources.crawlers.source import NetworkSource, Page, Post, Query, Url, key, moment
 
 _LIMIT = 40

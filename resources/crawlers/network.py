@@ -1,6 +1,7 @@
 """Addresses, transport, charsets and times: what crawling has to know of the network below HTTP."""
 
 import datetime as dt
+import ipaddress
 import re
 import socket
 import time
@@ -25,6 +26,25 @@ class Transport(httpx_aiohttp.AiohttpTransport):
 
 class PrivateAddress(OSError):
     """A connection to a private address that nobody allowed."""
+
+
+# Networks that carry an IPv4 address inside (NAT64, 6to4 and its relays, Teredo, IPv4-compatible):
+# where they lead is decided behind a gateway, so none of them counts as public.
+_CARRIERS = tuple(
+    map(
+        ipaddress.ip_network,
+        ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::/96", "192.88.99.0/24"),
+    )
+)
+
+
+def is_public(address: str) -> bool:
+    """Whether an address, as it was resolved, is one host of the public internet."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address) and (ip.ipv4_mapped or ip.is_site_local):
+        return False
+    carried = any(ip in network for network in _CARRIERS if network.version == ip.version)
+    return ip.is_global and not ip.is_multicast and not carried
 
 
 def addresses(hosts: Iterable[str]) -> frozenset[tuple[str, int]]:

@@ -7,7 +7,8 @@ refuses to be turned on.
 
 from typing import Literal
 
-from resources.crawlers.http import Blocked, Http
+from resources.crawlers.faults import Blocked
+from resources.crawlers.http import Http
 from resources.crawlers.source import NetworkSource, Page, Query
 
 

@@ -7,8 +7,9 @@ results are titles and snippets; with `fetch_pages`, the pages are read too, whe
 from typing import Any, Literal
 
 from chillguard import identity
+from resources.crawlers.faults import Blocked, Fault
 from resources.crawlers.html import fragment_text, page_text
-from resources.crawlers.http import Blocked, Fault, Http
+from resources.crawlers.http import Http
 from resources.crawlers.source import NetworkSource, Page, Post, Query, Url, moment
 
 _LANGUAGES = {"zh": "zh-CN", "en": "en"}

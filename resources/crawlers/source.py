@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from chillguard import identity
+from chillguard.tables.rows import SeedKeyword
 from resources.crawlers.http import Http, Limits, Marks
 
 
@@ -54,13 +55,15 @@ class Post:
 class Page:
     """Posts of one request, and the cursor of the next page; None after the last one.
 
-    `newest` marks how far a pass has come, in whatever form the source takes as `since`.
+    `newest` marks how far a pass has come, in whatever form the source takes as `since`; `stubs`
+    counts entries that hold no whole text (cut off, or deleted by their authors).
     """
 
     posts: Sequence[Post]
     next: str | None
     newest: str | None = None
     unchanged: int = 0
+    stubs: int = 0
 
     def __post_init__(self) -> None:
         for mark in (self.next, self.newest):
@@ -100,7 +103,7 @@ class NetworkSource(BaseModel, ABC):
         """Terms of every post of this source."""
         return {"may_redistribute": self.may_redistribute, "may_train": self.may_train}
 
-    def queries(self, keywords: Iterable[Mapping[str, Any]]) -> list[Query]:
+    def queries(self, keywords: Iterable[SeedKeyword]) -> list[Query]:
         """What is asked: each keyword in each language, by default."""
         return [
             Query(

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from chillguard import identity
 from chillguard.rows import intake
+from chillguard.tables.reasons import Reason, dropped
 from resources import database
 from resources.crawlers.http import Marks
 from resources.crawlers.source import Post, Query
@@ -152,9 +153,8 @@ class PostStore(dg.ConfigurableResource):
         query = sa.select(POSTS).where(POSTS.c.source == source).order_by(POSTS.c.native_id)
         with self._engine().connect() as connection:
             for row in connection.execution_options(yield_per=5000).execute(query):
-                admitted = intake.Admitted(
-                    row.text, row.text_hash, row.drop_reason, row.drop_evidence
-                )
+                reason = Reason(row.drop_reason) if row.drop_reason else None
+                admitted = intake.Admitted(row.text, row.text_hash, reason, row.drop_evidence)
                 yield {
                     "id": row.native_id,
                     "post_id": row.post_id,
@@ -177,7 +177,7 @@ class PostStore(dg.ConfigurableResource):
         with self._engine().begin() as connection:
             for source, native_ids in posts.items():
                 where = (POSTS.c.source == source, POSTS.c.native_id.in_(list(native_ids)))
-                gone = {"text": None, "drop_reason": "takedown", "drop_evidence": "taken down"}
+                gone = {"text": None, **dropped(Reason.TAKEDOWN, "taken down")}
                 connection.execute(sa.update(POSTS).where(*where).values(**gone))
 
     def _engine(self) -> sa.Engine:

@@ -1,22 +1,31 @@
 """Weibo: the mobile site's JSON, or the paid search of the open platform.
 
 Mobile (`container/getIndex`, undocumented): posts are cards of type 9, groups of type 11 hold more;
-text is HTML; `ok` other than 1 on the first page means blocked or logged out. Official
+text is HTML; `ok` other than 1 on the first page means blocked or logged out. A long text ends in
+`…全文` unless the card brings it whole (`longText`); a deleted post is a notice. Official
 (`search/statuses/limited`): OAuth2, paid. Neither allows redistribution.
 """
 
 import datetime as dt
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from pydantic import model_validator
 
+from resources.crawlers.faults import Blocked
 from resources.crawlers.html import fragment_text
-from resources.crawlers.http import Blocked, Http
+from resources.crawlers.http import Http
 from resources.crawlers.source import NetworkSource, Page, Post, Query, Url, key, moment
 
 _POST, _GROUP = 9, 11
 _COUNT = 50
+_CUT_OFF = re.compile(r"(?:…|\.{3}|\s)全文\s*$")
+# Notices in place of a post, as the site writes them.
+_GONE = re.compile(
+    r"(?:抱歉[，,]?\s*)?(?:[此该]微博(?:已被|已不可见|因)|作者已设置仅展示|由于用户设置|该账号因)"
+)
+_NOTICE_CHARACTERS = 80
 
 
 class Weibo(NetworkSource):
@@ -48,7 +57,9 @@ class Weibo(NetworkSource):
         read = self._official if self.api == "official" else self._mobile
         posts = [_post(found) for found in await read(http, query, number)]
         newest = max((p.native_id for p in posts), key=lambda one: (len(one), one), default=None)
-        return Page(posts, str(number + 1) if posts else None, newest)
+        whole = [post for post in posts if not _is_stub(post.text)]
+        following = str(number + 1) if posts else None
+        return Page(whole, following, newest, stubs=len(posts) - len(whole))
 
     async def _mobile(self, http: Http, query: Query, number: int) -> list[Mapping[str, Any]]:
         params = {
@@ -81,13 +92,19 @@ def _mblogs(cards: list[Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _post(found: Mapping[str, Any]) -> Post:
-    own = key(found, "id")
+    own, long = key(found, "id"), found.get("longText")
+    whole = long.get("longTextContent") if isinstance(long, Mapping) else None
     return Post(
         native_id=own,
-        text=fragment_text(str(found.get("text") or "")),
+        text=fragment_text(str(whole or found.get("text") or "")),
         url=f"https://m.weibo.cn/detail/{own}",
         posted_at=_moment(found.get("created_at")),
     )
+
+
+def _is_stub(text: str) -> bool:
+    is_notice = len(text) <= _NOTICE_CHARACTERS and _GONE.match(text)
+    return bool(is_notice or _CUT_OFF.search(text))
 
 
 def _moment(written: Any) -> str | None:

@@ -8,7 +8,8 @@ source stay closed unless a contract says else. Reads are paid per post.
 
 from typing import Any, Literal
 
-from resources.crawlers.http import BadQuery, Blocked, Http
+from resources.crawlers.faults import BadQuery, Blocked
+from resources.crawlers.http import Http
 from resources.crawlers.source import NetworkSource, Page, Post, Query, Url, key, moment
 
 
@@ -30,7 +31,7 @@ class X(NetworkSource):
         params = {
             "query": f'"{query.text}" lang:{query.lang} -is:retweet',
             "max_results": 500 if self.archive else 100,
-            "tweet.fields": "created_at,lang",
+            "tweet.fields": "created_at,lang,note_tweet",
             **{name: mark for name, mark in marks.items() if mark},
         }
         kind = "all" if self.archive else "recent"
@@ -50,10 +51,12 @@ class X(NetworkSource):
 
 
 def _post(found: dict[str, Any]) -> Post:
-    own = key(found, "id")
+    own, note = key(found, "id"), found.get("note_tweet")
+    # Of a long post `text` holds the beginning alone.
+    whole = note.get("text") if isinstance(note, dict) else None
     return Post(
         native_id=own,
-        text=str(found.get("text") or ""),
+        text=str(whole or found.get("text") or ""),
         url=f"https://x.com/i/status/{own}",
         posted_at=moment(found.get("created_at")),
         lang=str(found["lang"]).split("-")[0] if found.get("lang") else None,

@@ -1,16 +1,18 @@
 """Publishing: `public/<version>/`, written from a release and an approval, whole or not at all."""
 
-import os
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 import dagster as dg
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from chillguard.release import approval, card, publishing
 from resources.home import approvals
 from resources.home.releases import SIDES, SUMS, Releases, checksums, write_files, write_jsonl
-from resources.home.state import write_parquet
+from resources.home.whole import draft_folder, write_parquet
 
 
 class Publishing(dg.ConfigurableResource):
@@ -31,13 +33,13 @@ class Publishing(dg.ConfigurableResource):
             known = f"there are {', '.join(versions)}" if versions else "there is none"
             raise dg.Failure(f"publish: there is no release {wanted or ''}; {known}")
         approved = self._approval(Path(approval_file), wanted)
-        draft = Path(self.folder) / f".{wanted}.{os.getpid()}"
-        shutil.rmtree(draft, ignore_errors=True)
-        try:
+        self.releases.verify(wanted)
+        target = Path(self.folder) / wanted
+        with draft_folder(target) as draft:
             self._write(draft, approved)
-            target = self._move(draft, Path(self.folder) / wanted)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
+            if target.exists():
+                _refuse_other(draft, target)
+                shutil.rmtree(draft)
         dg.get_dagster_logger().info(
             f"release {wanted}: published as {approved.person} approved on {approved.date}"
         )
@@ -45,6 +47,18 @@ class Publishing(dg.ConfigurableResource):
         kept = {"approval.yaml": Path(approval_file).read_bytes()}
         write_files(self.releases.path(wanted, SIDES[0]).parent, kept)
         return target
+
+    def holding(self, prompt_ids: Collection[str]) -> dict[str, int]:
+        """How many of the prompts each published copy holds that holds any, by its folder."""
+        wanted = pa.array(sorted(prompt_ids), pa.string())
+        found = {}
+        for folder in sorted(Path(self.folder).glob("[!.]*")):
+            sides = [path for side in SIDES if (path := folder / f"{side}.parquet").exists()]
+            keys = [pq.read_table(path, columns=["prompt_id"])["prompt_id"] for path in sides]
+            count = sum(pc.sum(pc.is_in(column, value_set=wanted)).as_py() or 0 for column in keys)
+            if count:
+                found[str(folder)] = count
+        return found
 
     def _approval(self, path: Path, version: str) -> approval.Approval:
         try:
@@ -72,12 +86,10 @@ class Publishing(dg.ConfigurableResource):
         write_files(draft, {"approval.json": note})
         (draft / SUMS).write_text(checksums(draft), "utf-8")
 
-    def _move(self, draft: Path, target: Path) -> Path:
-        if not target.exists():
-            draft.replace(target)
-        elif (target / SUMS).read_bytes() != (draft / SUMS).read_bytes():
-            raise dg.Failure(
-                f"publish: {target} holds another content, and what was published is never "
-                "overwritten; move it away if it was never handed out"
-            )
-        return target
+
+def _refuse_other(draft: Path, target: Path) -> None:
+    if (target / SUMS).read_bytes() != (draft / SUMS).read_bytes():
+        raise dg.Failure(
+            f"publish: {target} holds another content, and what was published is never "
+            "overwritten; move it away if it was never handed out"
+        )

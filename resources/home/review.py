@@ -7,8 +7,6 @@ What a decision must hold is `chillguard.labeling.review`; what is exported is
 import csv
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ import dagster as dg
 
 from chillguard.labeling import review, review_export
 from chillguard.rows import records
+from resources.home.whole import draft_folder, write_bytes
 
 _DECISIONS = "decisions"
 _COLUMNS = ("prompt_id", "label", "category", "reviewer", "date")
@@ -60,12 +59,9 @@ class Review(dg.ConfigurableResource):
         digest = hashlib.sha256(b"".join(files[name] for name in sorted(files))).hexdigest()[:12]
         target = Path(self.folder) / digest
         if not target.exists():
-            draft = Path(self.folder) / f".{digest}.{os.getpid()}"
-            shutil.rmtree(draft, ignore_errors=True)
-            draft.mkdir(parents=True)
-            for name, content in files.items():
-                (draft / name).write_bytes(content)
-            draft.replace(target)
+            with draft_folder(target) as draft:
+                for name, content in files.items():
+                    (draft / name).write_bytes(content)
         return target
 
     def remove(self, prompt_ids: Collection[str]) -> dict[str, Any]:
@@ -76,7 +72,7 @@ class Review(dg.ConfigurableResource):
             if path.exists() and _holds(path, prompt_ids):
                 try:
                     content = review_export.without(path.name, path.read_bytes(), prompt_ids)
-                    path.write_bytes(content)
+                    write_bytes(path, content)
                     taken_out += 1
                 except ValueError:
                     left.append(str(path))

@@ -5,9 +5,7 @@ rows can never mix with a real release.
 """
 
 import datetime as dt
-import hashlib
 import json
-import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,9 +18,17 @@ import pyarrow.parquet as pq
 from chillguard.cleaning import earlier
 from chillguard.tables import lineage
 from chillguard.text import near_duplicates
+from resources.home.damaged import read_parquet, reading
+from resources.home.whole import write_parquet, write_text
 
 _TAKEDOWNS = "takedowns.jsonl"
 _QUERIES = "extra_queries.json"
+_KEYWORDS = "keywords.parquet"
+_POOL_BACK = (
+    "bring it back from a copy, or copy tables/expanded_keywords/part-00000.parquet, the pool of "
+    "the last run, to its place"
+)
+_AGAIN = "delete it, and what it holds is made anew"
 
 
 class State(dg.ConfigurableResource):
@@ -33,8 +39,10 @@ class State(dg.ConfigurableResource):
 
     def keywords(self) -> pa.Table:
         """The keyword pool; empty before the first run."""
-        path = self._folder() / "keywords.parquet"
-        return pq.read_table(path) if path.exists() else lineage.EXPANDED_KEYWORDS.build([])
+        path = self._folder() / _KEYWORDS
+        if not path.exists():
+            return lineage.EXPANDED_KEYWORDS.build([])
+        return read_parquet(path, "keyword pool", _POOL_BACK)
 
     def save_keywords(self, pool: pa.Table) -> None:
         """Replace the pool by a larger one; raises `dg.Failure` if a keyword would be lost."""
@@ -43,7 +51,19 @@ class State(dg.ConfigurableResource):
             raise dg.Failure(
                 f"keyword pool: {len(lost)} keywords would be lost; the pool only grows"
             )
-        write_parquet(pool, self._folder() / "keywords.parquet")
+        write_parquet(pool, self._folder() / _KEYWORDS)
+
+    def require_keywords(self, releases: int) -> None:
+        """Raises `dg.Failure` when the pool is gone though there are releases made from it.
+
+        From the seeds alone other queries, and so other prompts, would follow.
+        """
+        path = self._folder() / _KEYWORDS
+        if releases and not path.exists():
+            raise dg.Failure(
+                f"keyword pool {path} is gone, and {releases} releases were made from it: "
+                f"{_POOL_BACK}"
+            )
 
     def splits(self) -> dict[str, str]:
         """Side of every family that was ever released."""
@@ -70,7 +90,7 @@ class State(dg.ConfigurableResource):
         """
         found = []
         for file in sorted((self._folder() / "signatures").glob("*.parquet")):
-            table = pq.read_table(file)
+            table = read_parquet(file, "signature index", _AGAIN)
             problem = earlier.mismatch(table, config)
             if problem:
                 raise dg.Failure(
@@ -84,7 +104,10 @@ class State(dg.ConfigurableResource):
         """Add the signatures of a release's rows that no earlier release has."""
         folder = self._folder() / "signatures"
         files = sorted(folder.glob("*.parquet"))
-        there = [pq.read_table(file, columns=["prompt_id"])["prompt_id"] for file in files]
+        there = [
+            read_parquet(file, "signature index", _AGAIN, ["prompt_id"])["prompt_id"]
+            for file in files
+        ]
         known = pa.array([key for column in there for key in column.to_pylist()], pa.string())
         new = index.filter(pc.invert(pc.is_in(index["prompt_id"], value_set=known)))
         if new.num_rows:
@@ -94,7 +117,7 @@ class State(dg.ConfigurableResource):
         """Take rows out of the signature index; returns how many it held."""
         gone, count = pa.array(sorted(prompt_ids), pa.string()), 0
         for file in sorted((self._folder() / "signatures").glob("*.parquet")):
-            table = pq.read_table(file)
+            table = read_parquet(file, "signature index", _AGAIN)
             left = table.filter(pc.invert(pc.is_in(table["prompt_id"], value_set=gone)))
             if left.num_rows < table.num_rows:
                 count += table.num_rows - left.num_rows
@@ -106,7 +129,8 @@ class State(dg.ConfigurableResource):
         files = sorted((self._folder() / "anchors").glob("*.parquet"))
         refresh = votes["refresh"][0].as_py() if votes.num_rows else 0
         before = [file for file in files if int(file.name.partition("-")[0]) < refresh]
-        return pq.read_table(before[-1]) if before else None
+        mend = "delete it, and nothing is compared with the release before"
+        return read_parquet(before[-1], "votes on anchors", mend) if before else None
 
     def append_anchors(self, votes: pa.Table, version: str) -> None:
         """Keep the votes on the anchors of a release; what is there stays untouched."""
@@ -125,22 +149,28 @@ class State(dg.ConfigurableResource):
     def save_extra_queries(self, extra: Mapping[str, int], version: str) -> None:
         """Replace the extra queries of the categories, once per release."""
         if self._steered()["release"] != version:
-            draft = self._folder() / f".{_QUERIES}"
-            draft.write_text(json.dumps({"release": version, "extra": dict(extra)}), "utf-8")
-            draft.replace(self._folder() / _QUERIES)
+            content = json.dumps({"release": version, "extra": dict(extra)})
+            write_text(self._folder() / _QUERIES, content)
 
     def _steered(self) -> dict[str, Any]:
         path = self._folder() / _QUERIES
         if not path.exists():
             return {"release": None, "extra": {}}
-        found: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        return found
+        with reading(path, "steering", "bring it back from a copy, or delete it to steer anew"):
+            found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+            return {"release": found["release"], "extra": dict(found["extra"])}
 
     def taken_down(self) -> frozenset[str]:
         """Marks of all posts that were ever taken down (`chillguard.rows.removal.marks`)."""
         path = self._folder() / _TAKEDOWNS
-        lines = path.read_text("utf-8").splitlines() if path.exists() else []
-        return frozenset(mark for line in lines for mark in json.loads(line)["marks"])
+        if not path.exists():
+            return frozenset()
+        mend = "bring it back from a copy, or what was taken down would come back"
+        with reading(path, "list of takedowns", mend):
+            lines = path.read_text("utf-8").splitlines()
+            if not lines:
+                raise ValueError("it is empty, and never written so")
+            return frozenset(mark for line in lines for mark in json.loads(line)["marks"])
 
     def take_down(self, record: Mapping[str, Any]) -> None:
         """Append a takedown: `request`, the `marks` of the posts it meant, and what came of it."""
@@ -153,9 +183,7 @@ class State(dg.ConfigurableResource):
         folder.mkdir(parents=True, exist_ok=True)
         owner = folder / "profile"
         if not owner.exists():
-            draft = folder / f".profile.{os.getpid()}"
-            draft.write_text(self.profile, "utf-8")
-            draft.replace(owner)
+            write_text(owner, self.profile)
         if owner.read_text("utf-8") != self.profile:
             raise dg.Failure(
                 f"the state in {folder} belongs to profile {owner.read_text('utf-8')!r}, this run "
@@ -163,13 +191,3 @@ class State(dg.ConfigurableResource):
                 "profile if it is meant to continue that work"
             )
         return folder
-
-
-def write_parquet(table: pa.Table, path: Path) -> str:
-    """Write a Parquet file in one move; returns the digest of its bytes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    pq.write_table(table, draft, compression="zstd")
-    digest = hashlib.sha256(draft.read_bytes()).hexdigest()
-    draft.replace(path)
-    return digest

@@ -6,7 +6,8 @@
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import dagster as dg
 import pyarrow as pa
@@ -15,6 +16,8 @@ from pydantic import PrivateAttr
 from upath import UPath
 
 from chillguard.tables import table_of
+from chillguard.tables.table import Fact, Table
+from resources.home.whole import write_parquet
 
 _PART = "part-00000.parquet"
 
@@ -35,14 +38,16 @@ class ParquetTables(dg.UPathIOManager):
 
     def dump_to_path(self, context: dg.OutputContext, obj: Any, path: UPath) -> None:
         """Write the table so that a reader sees the old file or the new."""
-        table = table_of(context.asset_key.path).enforce(obj)
+        kind = table_of(context.asset_key.path)
+        table = kind.enforce(obj)
         with _reaching(path, *context.asset_key.path):
-            digest = _write(table, path, context.run_id)
+            digest = _write(table, path)
         context.log.info(f"{context.asset_key.to_user_string()}: {table.num_rows:,} rows")
         context.add_output_metadata(
             {
                 "dagster/row_count": table.num_rows,
                 "sha256": digest,
+                "dagster/column_schema": column_schema(kind),
             }
         )
 
@@ -80,8 +85,20 @@ class Tables(dg.ConfigurableResource):
         with _reaching(path, *key):
             if not path.exists():
                 return None
-            with path.open("rb") as file:
-                return pq.read_table(file)
+            try:
+                with path.open("rb") as file:
+                    return pq.read_table(file)
+            except pa.ArrowInvalid as error:
+                name = "/".join(key)
+                raise dg.Failure(
+                    f"table {name} at {path} is damaged ({error}): materialize asset {name} again"
+                ) from None
+
+    def made_at(self, *key: str) -> float | None:
+        """When the table of an asset key was written, in seconds; None if it has not been made."""
+        path = UPath(self.folder, *key, _PART)
+        with _reaching(path, *key):
+            return float(path.stat().st_mtime) if path.exists() else None
 
     def made(self) -> list[tuple[str, ...]]:
         """Keys of all tables that have been made."""
@@ -95,7 +112,7 @@ class Tables(dg.ConfigurableResource):
         path = UPath(self.folder, *key, _PART)
         whole = table_of(key).enforce(table)
         with _reaching(path, *key):
-            _write(whole, path, "draft")
+            _write(whole, path)
 
 
 class TablesIOManager(dg.ConfigurableIOManagerFactory):
@@ -109,11 +126,30 @@ class TablesIOManager(dg.ConfigurableIOManagerFactory):
         return ParquetTables(base_path=UPath(self.folder))
 
 
-def _write(table: pa.Table, path: UPath, run: str) -> str:
+def column_schema(kind: Table) -> dg.TableSchema:
+    """The columns as Dagster shows them: types, meanings, what they may hold and what is true."""
+    facts = get_args(Fact)
+    columns = [
+        dg.TableColumn(
+            column.name,
+            str(column.type),
+            column.doc,
+            dg.TableColumnConstraints(
+                nullable=column.nullable,
+                unique=kind.key == (column.name,),
+                other=[f"one of {', '.join(column.values)}"] if column.values else [],
+            ),
+            tags={fact: "" for fact in facts if getattr(column, fact)},
+        )
+        for column in kind.columns
+    ]
+    return dg.TableSchema(columns, dg.TableConstraints([f"sorted by {', '.join(kind.key)}"]))
+
+
+def _write(table: pa.Table, path: UPath) -> str:
     """Replace a file at once; returns the digest of its bytes.
 
-    On disk the draft is moved into place. An object store has no move, and needs none: what is put
-    there is seen when it is complete.
+    An object store has no move, and needs none: what is put there is seen when it is complete.
     """
     if not _is_local(path):
         content = pa.BufferOutputStream()
@@ -121,12 +157,7 @@ def _write(table: pa.Table, path: UPath, run: str) -> str:
         whole = content.getvalue().to_pybytes()
         path.fs.pipe_file(path.path, whole)
         return hashlib.sha256(whole).hexdigest()
-    draft = path.with_name(f".{path.name}.{run}")
-    with draft.open("wb") as file:
-        pq.write_table(table, file, compression="zstd")
-    digest = hashlib.sha256(draft.read_bytes()).hexdigest()
-    draft.rename(path)
-    return digest
+    return write_parquet(table, Path(path.path))
 
 
 @contextmanager

@@ -3,12 +3,13 @@
 What is a good row is `chillguard.rows.records`; posts of a hub data set are `resources.crawlers`.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
 
 from chillguard.rows import records
+from resources.inputs.columns import need_columns
 
 _FORMATS = {"parquet": "parquet", "json": "json", "jsonl": "json", "csv": "csv"}
 
@@ -34,16 +35,6 @@ def hub_rows(source: records.HubConfig) -> Iterator[records.Parsed]:
             if number == 1:
                 need_columns(source, f"{source.place}, {name}", row)
             yield records.Parsed(number, row, file=name)
-
-
-def need_columns(source: records.AnySource, place: str, names: Iterable[str]) -> None:
-    """Raise `dg.Failure`, with one sentence, unless all columns that the source names are there."""
-    for column in [*source.columns.values(), *source.where]:
-        if column.split(".")[0] not in names:
-            raise dg.Failure(
-                f"source {source.name!r}: {place}: there is no column {column!r}; the file has "
-                f"{sorted(names)}. Set `columns` in the profile."
-            )
 
 
 def _files(datasets: Any, source: records.HubConfig) -> list[str]:

@@ -117,24 +117,35 @@ class Breaker:
     reason: str = ""
     _pause_s: float = 0.5
     _retry_at: float = float("-inf")
+    _told_until: float = float("-inf")
+    _trial_since: float = float("inf")
 
-    def allows(self, now: float, in_flight: int) -> bool:
+    def allows(self, now: float) -> bool:
         """Whether a request may go out: always while closed, one at a time while open."""
-        if self.down_since is None:
-            return now >= self._retry_at
-        return now >= self._retry_at and in_flight == 0
+        return now >= self._retry_at and (self.down_since is None or self._trial_since > now)
+
+    def sent(self, now: float) -> None:
+        """A request goes out; while open it is the one on trial."""
+        if self.down_since is not None:
+            self._trial_since = now
 
     def succeeded(self) -> None:
         """The endpoint answered."""
         self.failures, self.down_since, self._pause_s = 0, None, 0.5
+        self._trial_since = float("inf")
 
-    def failed(self, now: float, reason: str) -> None:
-        """The endpoint failed; after a row of failures it counts as down."""
+    def failed(self, now: float, reason: str, sent_at: float) -> None:
+        """The endpoint failed a request of that time; after a row of failures it counts as down.
+
+        The pause grows by the outage: what was in flight when it began tells nothing new.
+        """
         self.failures += 1
         self.reason = reason
         if self.down_since is not None:
-            self._retry_at = now + self._pause_s
-            self._pause_s = min(_MAX_PAUSE_S, self._pause_s * 2)
+            if sent_at >= self._trial_since:
+                self._trial_since = float("inf")
+                self._retry_at = now + self._pause_s
+                self._pause_s = min(_MAX_PAUSE_S, self._pause_s * 2)
         elif self.failures >= _BREAK_AFTER:
             self.down_since = now
             self._retry_at = now + self._pause_s
@@ -142,6 +153,8 @@ class Breaker:
     def paused(self, until: float) -> None:
         """The endpoint asked to be left alone until then (Retry-After)."""
         self._retry_at = max(self._retry_at, until)
+        self._told_until = self._retry_at
+        self._trial_since = float("inf")
 
     @property
     def retry_at(self) -> float:
@@ -150,7 +163,7 @@ class Breaker:
 
     def is_out(self, now: float, longest_s: float) -> bool:
         """Whether the endpoint has been down, or wants to be left alone, for longer than that."""
-        return self._down_for(now) > longest_s or self._retry_at - now > longest_s
+        return self._down_for(now) > longest_s or self._told_until - now > longest_s
 
     def told(self, now: float) -> str:
         """In words, why the endpoint is not asked."""

@@ -1,40 +1,36 @@
 """The wire to one chat endpoint: OpenAI-compatible requests over aiohttp.
 
-Sends one request and reads one answer, and says what kind of failure there was. Who asks, what is
-stored and what is tried again is `resources.models.engine`.
+Sends one request and reads one answer, and says what kind of failure there was. What is tried
+again, and after how long, is `resources.models.engine`.
 """
 
 import asyncio
 import email.utils
-import json
 import math
+import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import aiohttp
 import yarl
 from pydantic_core import PydanticSerializationError, to_json
 
 from chillguard.calls import call
+from chillguard.calls.answer import plain
+from resources.models import completion
+from resources.models.completion import Reply
+from resources.models.failures import Failed, Forbidden, Refused, TimedOut
 from resources.offline import app
 
 OFFLINE = "offline"
 Binding = Literal["structured_outputs", "response_format", "prompt"]
 # Status, body, Retry-After.
 Received = tuple[int, bytes, str | None]
-_OVERLOAD = frozenset({429, 503})
-_PASSING = frozenset({408, 409, 425, 500, 502, 504})
-_FORBIDDEN = {
-    401: "the API key is missing or not accepted",
-    402: "the account has no credit left",
-    403: "the API key is missing or not accepted",
-    404: "there is no such model or path; mend `model` or `url` of the role",
-}
 _MAX_BODY = 16 * 1024 * 1024
-_MAX_KIND = 32
+# Shorter ones cannot be told from words of an answer.
+_MIN_SECRET = 6
 _CONNECT_WITHIN_S = 10.0
 _METRICS_WITHIN_S = 2.0
 # vLLM and other servers on uvicorn close an idle connection after five seconds.
@@ -43,49 +39,24 @@ _KEEP_ALIVE_S = 4.0
 _WAITING = ("vllm:num_requests_waiting{", "vllm:num_requests_waiting ")
 
 
-class Failure(Exception):
-    """A request without an answer; its text says why, without a word of the request."""
-
-
-class Refused(Failure):
-    """The endpoint rejects this request; asking again would not help."""
-
-
-class Overloaded(Failure):
-    """429, 503 or a time-out; `retry_after_s` when the endpoint said so."""
-
-    def __init__(self, reason: str, retry_after_s: float | None = None) -> None:
-        super().__init__(reason)
-        self.retry_after_s = retry_after_s
-
-
-class Failed(Failure):
-    """A failure that may pass: transport error, 5xx, or an answer that is no chat completion."""
-
-
-class Forbidden(Failure):
-    """401 to 404: no request will be answered until key, credit, model name or URL is mended."""
-
-
-@dataclass(frozen=True)
-class Reply:
-    """A raw answer and what came with it."""
-
-    answer: call.Answer
-    prompt_tokens: int | None
-    completion_tokens: int | None
-    fingerprint: str | None
-
-
 class Wire:
     """The way to one endpoint: connections of aiohttp, without an HTTP client around them.
 
     httpx over the same connections took 0.8 ms of CPU a call where this takes 0.5
-    (`docs/benchmarks.md`). Url `offline` is the stand-in engine, in process, on the same bytes.
-    Used in one event loop.
+    (`docs/explanation/benchmarks.md`). Url `offline` is the stand-in engine, in process, on the
+    same bytes. Used in one event loop.
     """
 
-    def __init__(self, url: str, api_key: str | None, timeout_s: float, connections: int) -> None:
+    def __init__(
+        self,
+        url: str,
+        api_key: str | None,
+        timeout_s: float,
+        connections: int,
+        secrets: Collection[str] = (),
+    ) -> None:
+        api_key = (api_key or "").strip() or None
+        self.secrets = frozenset(secrets) | secrets_of(url) | ({api_key} if api_key else set())
         self._offline = url == OFFLINE
         base = yarl.URL("http://offline/v1" if self._offline else url)
         if api_key and base.user:
@@ -111,7 +82,7 @@ class Wire:
         except aiohttp.ConnectionTimeoutError:
             raise Failed(f"no connection within {_CONNECT_WITHIN_S:g} s") from None
         except TimeoutError:
-            raise Overloaded(f"time-out after {self._timeout_s:g} s") from None
+            raise TimedOut(f"time-out after {self._timeout_s:g} s") from None
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
             raise Forbidden("no HTTP address; mend `url` of the role") from None
         except aiohttp.ClientConnectorCertificateError:
@@ -131,7 +102,7 @@ class Wire:
                 status, page, _ = await self._exchange("GET", self._metrics)
         except (aiohttp.ClientError, OSError):
             raise Failed("no metrics") from None
-        if status in _PASSING | _OVERLOAD:
+        if status == 429 or status >= 500:
             raise Failed("no metrics for now")
         lines = page.decode("utf-8", "replace").splitlines()
         found = [line for line in lines if line.startswith(_WAITING)]
@@ -172,53 +143,68 @@ class Wire:
 
 def without_credentials(url: str) -> str:
     """Scheme, host, port and path of a URL: what may be stored and shown."""
-    parts = urlsplit(url)
-    if not parts.hostname:
-        return url
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{parts.hostname}{port}{parts.path}"
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if not host or "@" in parts.path:
+        # No URL that can be taken apart: what may be a name and a password ends at the last @.
+        return re.split("[?#]", url, maxsplit=1)[0].rpartition("@")[2]
+    return f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path}"
+
+
+def secrets_of(url: str) -> set[str]:
+    """What of a URL must be shown nowhere: name and password, and the values of its query."""
+    beginning, _, _ = re.split("[?#]", url, maxsplit=1)[0].rpartition("@")
+    query = parse_qsl(url.partition("?")[2])
+    given = beginning.rpartition("//")[2].split(":", 1)
+    found = {*given, *map(unquote, given), *(value for _, value in query)}
+    return {one for one in found if len(one) >= _MIN_SECRET}
 
 
 async def ask(wire: Wire, model: str, request: call.ChatRequest, binding: Binding) -> Reply:
     """One answer; raises a kind of `Failure`."""
     status, body, retry_after = await wire.complete(_body(model, request, binding))
-    if status in _OVERLOAD:
-        raise Overloaded(f"HTTP {status}", retry_after_s(retry_after))
-    if status in _PASSING:
-        raise Failed(f"HTTP {status}")
-    if status in _FORBIDDEN:
-        raise Forbidden(f"HTTP {status}: {_FORBIDDEN[status]}")
-    if status != 200:
-        raise Refused(f"HTTP {status}{_error_type(body)}")
-    return _reply(body)
+    return completion.read(status, body, retry_after_s(retry_after), wire.secrets)
 
 
 _WORD = "qvx"
 PROBE = call.ChatRequest(
     row_id="probe",
     messages=({"role": "user", "content": "1 + 1 = ?"},),
-    sampling=call.Sampling(max_tokens=16),
+    # A reasoning model has to come to its answer.
+    sampling=call.Sampling(max_tokens=512),
     answer_schema={"choice": [_WORD, _WORD + "z"]},
 )
 
 
-async def probe(send: Callable[[int, Binding], Awaitable[Reply]]) -> Binding:
-    """How an endpoint binds a schema: found out by asking for a word nobody would say.
+# An endpoint is asked so often at most to find out how it binds a schema.
+PROBES = 3
+
+
+async def probe(send: Callable[[int, Binding], Awaitable[Reply]]) -> tuple[Binding, bool]:
+    """How an endpoint binds a schema, and whether that is certain.
+
+    Found out by asking for a word nobody would say; mere thinking tells nothing.
 
     An engine that silently ignores a constraint answers 200 with free text, so only the answer
     tells. `send` asks `PROBE` for the n-th time under a binding; its `Failure` goes through when
     the endpoint does not answer at all, or rejects even a plain question.
     """
     bindings: tuple[Binding, ...] = ("structured_outputs", "response_format")
+    certain = True
     for number, binding in enumerate(bindings):
         try:
             reply = await send(number, binding)
         except Refused:
             continue
-        if _WORD in reply.answer.text:
-            return binding
+        said = plain(reply.answer).text
+        if _WORD in said:
+            return binding, True
+        certain &= bool(said.strip())
     await send(len(bindings), "prompt")
-    return "prompt"
+    return "prompt", certain
 
 
 def _body(model: str, request: call.ChatRequest, binding: Binding) -> dict[str, Any]:
@@ -238,40 +224,6 @@ def _body(model: str, request: call.ChatRequest, binding: Binding) -> dict[str, 
 
 def _json_schema(schema: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"type": "string", "enum": schema["choice"]} if "choice" in schema else schema
-
-
-def _reply(body: bytes) -> Reply:
-    try:
-        document = json.loads(body)
-        choice = document["choices"][0]
-        content = choice["message"]["content"] or ""
-        logprobs = (choice.get("logprobs") or {}).get("content")
-        usage = document.get("usage") or {}
-        tokens = _whole(usage.get("prompt_tokens")), _whole(usage.get("completion_tokens"))
-        fingerprint = document.get("system_fingerprint")
-        finish_reason = choice.get("finish_reason")
-        # A lone surrogate can be neither stored nor sent on, and PostgreSQL stores no NUL.
-        text = content.encode("utf-8", "replace").decode("utf-8").replace("\0", "\ufffd")
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        raise Failed("HTTP 200, but not a chat completion") from None
-    finish_reason = finish_reason if isinstance(finish_reason, str) else "unknown"
-    fingerprint = fingerprint if isinstance(fingerprint, str) else None
-    return Reply(call.Answer(text, finish_reason, logprobs), *tokens, fingerprint)
-
-
-def _whole(count: Any) -> int | None:
-    return count if type(count) is int and count >= 0 else None
-
-
-def _error_type(body: bytes) -> str:
-    """The kind of error as the endpoint names it; its message may quote the request."""
-    try:
-        error = json.loads(body)
-        kind = (error.get("error") or error)["type"]
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        return ""
-    known = isinstance(kind, str) and kind.isascii() and len(kind) <= _MAX_KIND
-    return f" {kind}" if known else ""
 
 
 def retry_after_s(header: str | None) -> float | None:

@@ -1,7 +1,7 @@
 """The ledger of paid calls: one row per request that was ever answered, kept for good.
 
 Raw answers are stored before anything parses them. SQLite by default, PostgreSQL by URL; several
-processes may write at once. What a key is made of is `chillguard.calls.call_key`. Requests that
+processes may write at once. What a key is made of is `chillguard.calls.call`. Requests that
 could not be answered stand in the `quarantine` table until they are.
 """
 
@@ -46,6 +46,8 @@ class Call:
     cost: float | None = None
     fingerprint: str | None = None
     logprobs: Any = None
+    tokens_estimated: bool | None = None
+    thinking: int | None = None
     row_id: str | None = None
     template: str | None = None
     answered_at: dt.datetime = field(default_factory=_now)

@@ -20,6 +20,8 @@ CALLS = sa.Table(
     sa.Column("logprobs", sa.JSON(none_as_null=True)),
     sa.Column("prompt_tokens", sa.Integer),
     sa.Column("completion_tokens", sa.Integer),
+    sa.Column("tokens_estimated", sa.Boolean, comment="true = counted by us; null = as told"),
+    sa.Column("thinking", sa.Integer, comment="characters of reasoning beside the answer"),
     sa.Column("latency_ms", sa.Float),
     sa.Column("cost", sa.Float, comment="by the price file; null = unpriced"),
     sa.Column("endpoint", sa.String, comment="scheme, host and path; never credentials"),
@@ -58,4 +60,24 @@ FINGERPRINTS = sa.Table(
     sa.Column("revision", sa.String, primary_key=True),
     sa.Column("fingerprint", sa.String, primary_key=True, comment="as the answers named it"),
     sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False, comment="for the first time"),
+)
+SPENDING = sa.Table(
+    "spending",
+    TABLES,
+    sa.Column("run_id", sa.String, primary_key=True),
+    sa.Column("asset", sa.String, primary_key=True),
+    sa.Column("holder", sa.String, primary_key=True, comment="who spends: one ask of one process"),
+    sa.Column("calls", sa.BigInteger, nullable=False, comment="paid"),
+    sa.Column("tokens", sa.BigInteger, nullable=False),
+    sa.Column("cost", sa.Float, nullable=False),
+    sa.Column("held_calls", sa.BigInteger, nullable=False, comment="reserved, not yet answered"),
+    sa.Column("held_tokens", sa.BigInteger, nullable=False),
+    sa.Column("held_cost", sa.Float, nullable=False),
+)
+CLAIMS = sa.Table(
+    "claims",
+    TABLES,
+    sa.Column("key", sa.String(64), primary_key=True, comment="ledger key that is being asked"),
+    sa.Column("holder", sa.String, nullable=False, comment="who asks: one ask of one process"),
+    sa.Column("until", sa.Float, nullable=False, comment="epoch seconds of the database's clock"),
 )

@@ -5,9 +5,11 @@ answer is in the ledger before anything parses it. How requests travel is `resou
 """
 
 import asyncio
+import functools
 import gc
+import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,47 +17,29 @@ import dagster as dg
 import uvloop
 
 from chillguard.calls import call
-from resources.models import chat
+from resources.models import asking, chat
 from resources.models.backpressure import Limiter
 from resources.models.budget import Budget, Cap, Price
+from resources.models.claims import Claims
 from resources.models.endpoint import Endpoint
-from resources.models.engine import Stopped
+from resources.models.failures import Stopped
 from resources.models.ledger import Ledger
 from resources.models.model_server import ModelServer
 from resources.models.progress import Progress, Usage
+from resources.models.roles import ModelRole
 from resources.models.stream import Stream
+from resources.models.till import Account, Till, drifting
 
 T = TypeVar("T")
 _COLLECT_AT = 50_000
-
-
-class ModelRole(dg.Config):
-    """One role: the declared model and revision, and where it is served.
-
-    Several urls share the load. `structured` is how the endpoint binds a schema: `auto` finds out.
-    `auto_concurrency` ramps up instead of starting at `concurrency`. `salvage` is how often an
-    unreadable answer is asked anew; `attempts` how often a failing request is sent.
-    """
-
-    role: str
-    model: str
-    revision: str = "main"
-    urls: list[str] = [chat.OFFLINE]
-    api_key: str | None = None
-    structured: str = "auto"
-    concurrency: int = 64
-    auto_concurrency: bool = False
-    timeout_s: float = 300.0
-    attempts: int = 6
-    salvage: int = 1
-    give_up_after_s: float = 60.0
 
 
 class LanguageModels(dg.ConfigurableResource):
     """All model roles of the profile, over one ledger, under budgets.
 
     `prices` are by model; `budgets` by asset key, `run` for all of a run. `server_of_trained` is
-    how a model that the lineage trained is served; by default as the role's own server does.
+    how a model that the lineage trained is served; by default as the role's own server does. In a
+    `home` only one run asks at a time.
     """
 
     roles: list[ModelRole]
@@ -64,6 +48,13 @@ class LanguageModels(dg.ConfigurableResource):
     budgets: dict[str, Cap] = {}
     servers: list[ModelServer] = []
     server_of_trained: ModelServer | None = None
+    home: str | None = None
+
+    @property
+    def shares_ledger(self) -> bool:
+        """Whether other homes may ask with the same ledger."""
+        within = f"sqlite:///{self.home}{os.sep}"
+        return self.home is not None and not self.ledger.url.startswith(within)
 
     def asker(self, context: dg.AssetExecutionContext) -> "Asker":
         """A way to ask that books its calls on the running asset."""
@@ -101,11 +92,16 @@ class LanguageModels(dg.ConfigurableResource):
             prices=self.prices,
             budgets=self.budgets,
             servers=[s for s in self.servers if s.role != name] + [server.model_copy(update=own)],
+            home=self.home,
         )
 
     def price(self, model: str) -> Price | None:
         """Price of a model, if the price file names it."""
         return self.prices.get(model)
+
+    def wants_probe(self, role: ModelRole) -> bool:
+        """Whether an endpoint of a role is yet to be asked how it binds a schema."""
+        return any(endpoint.binding is None for endpoint in self.endpoints(role, role.urls))
 
     def endpoints(self, role: ModelRole, urls: Sequence[str]) -> list[Endpoint]:
         """Fresh endpoints of a role."""
@@ -113,6 +109,11 @@ class LanguageModels(dg.ConfigurableResource):
             return [self._endpoint(role, url, -(-role.concurrency // len(urls))) for url in urls]
         except ValueError as error:
             raise dg.Failure(f"role {role.role}: {error}; mend `url` of the role") from None
+
+    def _secrets(self) -> set[str]:
+        """What no endpoint may bring into logs, metadata or the ledger, should it echo it."""
+        keys = {role.api_key.strip() for role in self.roles if role.api_key}
+        return keys.union(*(chat.secrets_of(url) for role in self.roles for url in role.urls))
 
     def _endpoint(self, role: ModelRole, url: str, most: int) -> Endpoint:
         binding: Any = role.structured if role.structured != "auto" else None
@@ -122,7 +123,7 @@ class LanguageModels(dg.ConfigurableResource):
             binding = self.ledger.binding(chat.without_credentials(url), role.model)
         return Endpoint(
             url=url,
-            wire=chat.Wire(url, role.api_key, role.timeout_s, most),
+            wire=chat.Wire(url, role.api_key, role.timeout_s, most, self._secrets()),
             limiter=Limiter(most, role.auto_concurrency),
             binding=binding,
             has_metrics=url != chat.OFFLINE,
@@ -145,18 +146,21 @@ class Asker(call.Ask):
 
     def __init__(self, models: LanguageModels, asset: str, run_id: str, progress: Progress) -> None:
         caps = models.budgets
-        self.asset = asset
-        self.run_id = run_id
-        self.progress = progress
-        self.budget = Budget.of(
-            asset, run_id, caps.get(asset, Cap()), caps.get("run", Cap()), models.ledger
+        budget = Budget(
+            asset, run_id, caps.get(asset, Cap()), caps.get("run", Cap()), models.ledger.url
         )
+        self._account = Account(asset, run_id, progress, budget)
         self._models = models
+
+    @property
+    def budget(self) -> Budget:
+        """What the asset may still spend."""
+        return self._account.budget
 
     @property
     def usage(self) -> Usage:
         """What the calls of the asset came to so far."""
-        return self.progress.usage
+        return self._account.progress.usage
 
     def __call__(
         self,
@@ -168,43 +172,59 @@ class Asker(call.Ask):
         """One outcome per request, as they are answered; requests are taken as there is room."""
         model = self._models.role(role)
         server = next((s for s in self._models.servers if s.role == role), None)
-        self.progress.begin(role, total)
+        self._account.progress.begin(role, total)
         with (
+            ExitStack() as stack,
             _seldom_collected(),
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
             server.running() if server else nullcontext(None) as url,
         ):
             endpoints = self._models.endpoints(model, [url] if url else model.urls)
-            stream = Stream(
-                self, self._models.ledger, model, self._models.price(model.model), endpoints, parse
-            )
+            till = self._till(model, stack)
+            stream = Stream(till, endpoints, parse, functools.partial(self._turn, stack), runner)
             try:
-                yield from stream.outcomes(runner, iter(requests))
+                yield from stream.outcomes(iter(requests))
             except Stopped as error:
                 raise dg.Failure(
-                    f"asset {self.asset}, role {role}: {error}. Everything answered so far is in "
-                    "the ledger: mend the cause and run again, only the rest is asked"
+                    f"asset {self._account.asset}, role {role}: {error}. Everything answered so "
+                    "far is in the ledger: mend the cause and run again, only the rest is asked"
                 ) from None
             finally:
                 runner.run(stream.engine.close())
+                self._account.budget.close()
                 self._observed(model, endpoints)
-                self.progress.end()
+                self._account.progress.end()
+
+    def _till(self, model: ModelRole, stack: ExitStack) -> Till:
+        """The till of one role; its claims are kept alive as long as it asks."""
+        claims = Claims(self._models.ledger.url) if self._models.shares_ledger else None
+        if claims:
+            stack.enter_context(claims.renewed())
+        price = self._models.price(model.model)
+        return Till(self._account, self._models.ledger, model, price, claims)
+
+    def _turn(self, stack: ExitStack) -> bool:
+        """Wait until no other run asks in this home; whether there was one."""
+        if self._models.home is None:
+            return False
+        note = self._account.progress.note
+        return stack.enter_context(asking.turn(Path(self._models.home), self._account.run_id, note))
 
     def _observed(self, model: ModelRole, endpoints: Sequence[Endpoint]) -> None:
         """Tell of endpoints that bind no schema, and of a model that changed behind its name."""
         bindings = {e.shown: e.binding for e in endpoints if e.binding}
         for shown, binding in bindings.items() - self.usage.bindings.items():
             if binding == "prompt" and model.structured == "auto":
-                self.progress.note(
+                self._account.progress.note(
                     f"endpoint {shown} binds no answer schema, whatever it accepts: its answers "
                     "are free text, read by the parser alone"
                 )
         self.usage.bindings.update(bindings)
-        found = self._models.ledger.fingerprints(model.model, model.revision)
+        found = drifting(self._models.ledger.fingerprints(model.model, model.revision))
         name = f"{model.model}@{model.revision}"
         if len(found) > 1 and name not in self.usage.fingerprints:
             self.usage.fingerprints[name] = found
-            self.progress.note(
+            self._account.progress.note(
                 f"drift: {name} has answered under {len(found)} fingerprints, last {found[-1]}; "
                 "if the model itself changed, declare another `revision` to ask it anew"
             )

@@ -3,10 +3,7 @@
 So one GPU host can run four large jurors one after another. What is asked of it is not known here.
 """
 
-import ctypes
-import os
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -18,9 +15,10 @@ from pathlib import Path
 import dagster as dg
 import httpx
 
+from resources import processes
+
 _POLL_S = 0.5
 _STOP_WITHIN_S = 20.0
-_PR_SET_PDEATHSIG = 1
 _ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
     "TRANSFORMERS_OFFLINE": "1",
@@ -60,7 +58,8 @@ class ModelServer(dg.Config):
             self._wait(process, url, Path(log.name))
             yield f"{url}/v1"
         finally:
-            _stop(process)
+            processes.end_tree(process.pid, _STOP_WITHIN_S)
+            process.wait()
             Path(log.name).unlink(missing_ok=True)
 
     def _start(self, port: int, log: int) -> subprocess.Popen[bytes]:
@@ -76,7 +75,7 @@ class ModelServer(dg.Config):
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
-            preexec_fn=_die_with_parent,
+            preexec_fn=processes.die_with_parent,
         )
 
     def _wait(self, process: subprocess.Popen[bytes], url: str, log: Path) -> None:
@@ -101,26 +100,7 @@ class ModelServer(dg.Config):
         return f"role {self.role}: the model server for {self.model} {what}; its log ends:\n{tail}"
 
 
-def _die_with_parent() -> None:
-    # A killed parent must not leave a server behind that holds the GPU.
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End the server's whole process group: politely, then not."""
-    for sign in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, sign)
-        except ProcessLookupError:
-            break
-        try:
-            process.wait(_STOP_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            continue
-    process.wait()

@@ -1,88 +1,94 @@
 """The requests of one `ask`: ledger first, then the engine, then parsing and salvage.
 
 Decides nothing about an answer but whether the stage's parser can read it. How requests travel is
-`resources.models.engine`; who asks is `resources.models.llm`.
+`resources.models.engine`; how calls are paid for and stored is `resources.models.till`.
 """
 
 import asyncio
+import functools
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from chillguard.calls import call, refusals
-from resources.models.budget import Price
+from chillguard.calls import attempts, call
+from resources import database
+from resources.models.desk import Answered, GivenUp, Item
 from resources.models.endpoint import Endpoint
-from resources.models.engine import Answered, Engine, GivenUp, Item, Stopped
-from resources.models.ledger import Call, Ledger, Quarantined
-
-if TYPE_CHECKING:
-    from resources.models.llm import Asker, ModelRole
+from resources.models.engine import Engine
+from resources.models.evidence import Evidence
+from resources.models.failures import Filtered, Stopped
+from resources.models.ledger import Quarantined
+from resources.models.till import Till
 
 T = TypeVar("T")
+R = TypeVar("R")
 _CHUNK = 512
 # Salvage attempts get repeat indices of their own, far above those a stage uses.
-_SALVAGE = 1_000_000
-# An endpoint is asked so often at most to find out how it binds a schema.
-_PROBES = 3
+SALVAGE = 1_000_000
+_LOOK_ELSEWHERE_EVERY_S = 0.5
+# Ways in which a model declines that are no fault of the answer's form.
 
 
 class Stream(Generic[T]):
-    """The requests of one `ask`: ledger first, then the engine, then parsing and salvage."""
+    """The requests of one `ask`; `turn` is waited for before the first of them is sent.
+
+    `turn` says whether other runs may have asked meanwhile.
+    """
 
     def __init__(
         self,
-        asker: "Asker",
-        ledger: Ledger,
-        model: "ModelRole",
-        price: Price | None,
+        till: Till,
         endpoints: Sequence[Endpoint],
         parse: call.Parser[T],
+        turn: Callable[[], bool],
+        runner: asyncio.Runner,
     ) -> None:
-        self._asker = asker
-        self._ledger = ledger
-        self._model = model
-        self._price = price
+        self._till = till
+        self._ledger = till.ledger
+        self._model = model = till.model
+        self._progress = till.account.progress
         self._endpoints = endpoints
         self._parse = parse
+        self._turn: Callable[[], bool] | None = turn
+        self._runner = runner
         self._expecting: dict[str, list[_Asked]] = {}
         self._queue: list[Item] = []
+        self._elsewhere: list[Item] = []
         self._quarantine: list[Quarantined] = []
-        self._fingerprints: set[str | None] = set()
-        self.engine = Engine(
-            endpoints, model.model, self._book, self._commit, model.attempts, model.give_up_after_s
-        )
+        self._released: list[str] = []
+        self._evidence = Evidence()
+        self.engine = Engine(endpoints, model.model, till, model.attempts, model.give_up_after_s)
 
-    def outcomes(
-        self, runner: asyncio.Runner, source: Iterator[call.ChatRequest]
-    ) -> Iterator[call.Outcome[T]]:
+    def outcomes(self, source: Iterator[call.ChatRequest]) -> Iterator[call.Outcome[T]]:
         """Outcomes of all requests."""
         exhausted = False
         while not exhausted or self._expecting:
             if not exhausted and len(self._expecting) < max(_CHUNK, self.engine.capacity):
                 chunk = list(itertools.islice(source, _CHUNK))
                 exhausted = len(chunk) < _CHUNK
-                yield from self._told(self._look_up([_Asked(one) for one in chunk]))
-            self._send(runner)
+                yield from self._look_up([_Asked(request) for request in chunk])
+            yield from self._send()
             if self._expecting:
-                for result in runner.run(self.engine.results()):
-                    yield from self._told(self._read(result))
-            self._asker.progress.tick(self.engine.errors)
-            self._record()
+                for result in self._runner.run(self.engine.results()):
+                    yield from self._read(result)
+            self._progress.tick(self.engine.errors)
+            self._record(exhausted and not self._expecting)
 
-    def _told(self, found: Iterable[call.Outcome[T]]) -> Iterator[call.Outcome[T]]:
-        for outcome in found:
-            self._asker.progress.outcome(outcome.reason, self._model.model)
-            yield outcome
+    def _from_ledger(self, work: Callable[[], R]) -> R:
+        """Use the database beside the loop: what is in flight must not wait for a lock."""
+        within_s = self._model.give_up_after_s
+        return self._runner.run(asyncio.to_thread(database.patiently, within_s, work))
 
     def _look_up(self, asked: "Sequence[_Asked]") -> Iterator[call.Outcome[T]]:
         """Outcomes that the ledger knows; the others are queued, equal requests once."""
         for one in asked:
             one.keys = [self._key(one, 0)]
-        known = self._ledger.answers([one.keys[0] for one in asked])
-        lost = [one.keys[0] for one in asked if one.keys[0] not in known]
-        self._asker.usage.from_ledger += len(asked) - len(lost)
-        held = self._ledger.quarantined([one.keys[0] for one in asked])
+        keys = [one.keys[0] for one in asked]
+        known = self._from_ledger(lambda: self._ledger.answers(keys))
+        lost = [key for key in keys if key not in known]
+        self._progress.usage.from_ledger += len(asked) - len(lost)
+        held = self._from_ledger(lambda: self._ledger.quarantined(keys))
         for one in asked:
             one.quarantined = held.get(one.keys[0])
             yield from self._answer_or_queue(one, known)
@@ -107,43 +113,56 @@ class Stream(Generic[T]):
             yield self._failed(one, "taken down", None)
             return
         try:
-            value = self._parse(answer)
+            value = call.read(self._parse, answer)
         except call.Unreadable as error:
-            one.fallback = error.fallback or one.fallback
-            drives = one.quarantined.drives if one.quarantined else 0
-            if len(one.keys) <= self._model.salvage + drives * (1 + self._model.salvage):
-                one.request = replace(one.request, sampling=one.request.sampling.varied())
-                one.keys.append(self._key(one, len(one.keys)))
-                yield from self._salvage(one)
-                return
-            if one.fallback is not None:
-                if one.quarantined:
-                    self._ledger.release([one.keys[0]])
-                yield call.Outcome(one.request.row_id, one.keys[-1], one.fallback)
-                return
-            reason = "refusal" if refusals.is_refusal(answer.text) else f"unreadable: {error}"
-            yield self._failed(one, reason, answer.text)
+            yield from self._unreadable(one, answer, error)
             return
+        self._evidence.good += one.is_fresh
+        yield self._good(one, value)
+
+    def _unreadable(
+        self, one: "_Asked", answer: call.Answer, error: call.Unreadable
+    ) -> Iterator[call.Outcome[T]]:
+        if isinstance(error, call.Crashed):
+            self._progress.note_once(f"a parser is to be mended: {error} at {one.request.template}")
+        one.fallback = error.fallback or one.fallback
+        drives = one.quarantined.drives if one.quarantined else 0
+        if len(one.keys) < attempts.most(answer, self._model.salvage, drives):
+            one.request = replace(one.request, sampling=one.request.sampling.varied())
+            one.keys.append(self._key(one, len(one.keys)))
+            yield from self._salvage(one)
+        elif one.fallback is not None:
+            yield self._good(one, one.fallback)
+        else:
+            declined, reason = attempts.is_declined(answer), attempts.reason(answer, error)
+            if one.is_fresh and not declined:
+                self._evidence.was_unreadable(str(error))
+            yield self._failed(one, reason, answer.text, declined=declined)
+
+    def _good(self, one: "_Asked", value: T) -> call.Outcome[T]:
         if one.quarantined:
-            self._ledger.release([one.keys[0]])
-        yield call.Outcome(one.request.row_id, one.keys[-1], value)
+            self._released.append(one.keys[0])
+        self._progress.outcome(None, self._model.model)
+        return call.Outcome(one.request.row_id, one.keys[-1], value)
 
     def _salvage(self, one: "_Asked") -> Iterator[call.Outcome[T]]:
-        known = self._ledger.answers([one.keys[-1]])
-        self._asker.usage.from_ledger += len(known)
+        known = self._from_ledger(lambda: self._ledger.answers([one.keys[-1]]))
+        self._progress.usage.from_ledger += len(known)
         held = one.quarantined
         if held and held.held and one.keys[-1] not in known:
             yield self._failed(one, held.reason, held.last_answer)
         else:
             yield from self._answer_or_queue(one, known)
 
-    def _failed(self, one: "_Asked", reason: str, answer: str | None) -> call.Outcome[T]:
+    def _failed(
+        self, one: "_Asked", reason: str, answer: str | None, declined: bool = False
+    ) -> call.Outcome[T]:
         known = one.quarantined
         if known is None or not known.held:
             self._quarantine.append(
                 Quarantined(
                     key=one.keys[0],
-                    asset=self._asker.asset,
+                    asset=self._till.account.asset,
                     role=self._model.role,
                     model=self._model.model,
                     row_id=one.request.row_id,
@@ -153,82 +172,102 @@ class Stream(Generic[T]):
                     drives=known.drives if known else 0,
                 )
             )
+        self._progress.outcome(reason, self._model.model, declined)
         return call.Outcome(one.request.row_id, one.keys[-1], None, reason)
 
-    def _send(self, runner: asyncio.Runner) -> None:
+    def _send(self) -> Iterator[call.Outcome[T]]:
         """Hand queued items to the engine, no more than the budget still pays for."""
-        left = self._asker.budget.calls_left
-        if left is not None and any(e.binding is None for e in self._endpoints):
-            # What probes will take; one request is enough to set them going.
-            left = max(left - _PROBES * len(self._endpoints), min(left, 1))
-        room = len(self._queue) if left is None else max(0, left - self.engine.on_hand)
-        if self._expecting and (crossed := self._asker.budget.crossed()):
-            runner.run(self.engine.drain())
+        if self._queue and self._turn:
+            turn, self._turn = self._turn, None
+            if turn():
+                yield from self._asked_meanwhile(self._queue)
+        yield from self._claim()
+        batch = self._affordable()
+        self.engine.put(batch)
+        self._queue = self._queue[len(batch) :]
+        if self.engine.is_closed or (self._queue and not batch and not self.engine.on_hand):
+            self._runner.run(self.engine.drain())
+            crossed = self._till.budget.crossed or "no call is left"
             raise Stopped(f"the budget is used up ({crossed}); raise it under `budgets`")
-        self.engine.put(self._queue[:room])
-        self._queue = self._queue[room:]
+
+    def _affordable(self) -> list[Item]:
+        """Queued items for which the budget has room; all of them where there is no cap."""
+        if not self._queue or not self._till.budget.is_capped:
+            return self._queue
+        binds = self._queue[0].request.answer_schema is not None
+        if binds and any(endpoint.binding is None for endpoint in self._endpoints):
+            # Probes are paid for first; one item sets them going, and is paid for when they are in.
+            first = [] if self.engine.on_hand else self._queue[:1]
+            for item in first:
+                item.reserved = False
+            return first
+        batch = self._queue[: max(0, self.engine.capacity - self.engine.on_hand)]
+        return batch[: self._from_ledger(lambda: self._till.reserve(batch))] if batch else batch
+
+    def _claim(self) -> Iterator[call.Outcome[T]]:
+        """In a shared ledger: leave in the queue what is this ask's to send, and read the rest."""
+        claims = self._till.claims
+        if claims is None:
+            return
+        if self._elsewhere and not self._queue and not self.engine.on_hand:
+            self._runner.run(asyncio.sleep(_LOOK_ELSEWHERE_EVERY_S))
+        wanted = [*self._queue, *self._elsewhere]
+        new = [item.key for item in wanted if item.key not in self._till.claimed]
+        if not new:
+            return
+        self._till.claimed |= self._from_ledger(lambda: claims.take(new))
+        self._queue = [item for item in wanted if item.key in self._till.claimed]
+        self._elsewhere = [item for item in wanted if item.key not in self._till.claimed]
+        # What was answered between the look into the ledger and the claim is there by now.
+        fresh = set(new)
+        yield from self._asked_meanwhile([item for item in wanted if item.key in fresh])
+
+    def _asked_meanwhile(self, items: Sequence[Item]) -> Iterator[call.Outcome[T]]:
+        """Outcomes of items that others have had answered since they were queued."""
+        keys = [item.key for item in items]
+        known = self._from_ledger(lambda: self._ledger.answers(keys))
+        self._queue = [item for item in self._queue if item.key not in known]
+        self._elsewhere = [item for item in self._elsewhere if item.key not in known]
+        self._progress.usage.from_ledger += len(known)
+        self._from_ledger(lambda: self._till.unclaim(known))
+        for key, answer in known.items():
+            for one in self._expecting.pop(key):
+                yield from self._outcome(one, answer)
 
     def _read(self, result: Answered | GivenUp) -> Iterator[call.Outcome[T]]:
+        if isinstance(result, GivenUp):
+            self._till.given_up(result.item)
+            if result.rejected and not isinstance(result.rejected, Filtered):
+                self._evidence.was_rejected(result.reason, result.rejected.message)
         for one in self._expecting.pop(result.item.key):
+            one.is_fresh = True
             if isinstance(result, GivenUp):
-                yield self._failed(one, result.reason, None)
+                declined = isinstance(result.rejected, Filtered)
+                yield self._failed(one, result.reason, None, declined)
             else:
                 yield from self._outcome(one, result.reply.answer)
+        if verdict := self._evidence.verdict():
+            self._quarantine.clear()
+            self._runner.run(self.engine.drain())
+            raise Stopped(verdict)
 
-    def _book(self, answered: Answered) -> bool:
-        prompt, completion = (
-            answered.reply.prompt_tokens or 0,
-            answered.reply.completion_tokens or 0,
-        )
-        cost = self._price.cost(prompt, completion) if self._price else 0.0
-        self._asker.usage.paid_for(prompt, completion, cost)
-        self._asker.budget.spent(prompt + completion, cost)
-        return self._asker.budget.crossed() is None
-
-    def _commit(self, answered: list[Answered]) -> None:
-        self._ledger.add([self._call(one) for one in answered])
-        new = {one.reply.fingerprint for one in answered} - self._fingerprints
-        if new:
-            self._fingerprints |= new
-            model = self._model
-            self._ledger.observe(model.model, model.revision, sorted(filter(None, new)))
-
-    def _call(self, answered: Answered) -> Call:
-        reply, model = answered.reply, self._model
-        tokens = reply.prompt_tokens or 0, reply.completion_tokens or 0
-        return Call(
-            key=answered.item.key,
-            asset=self._asker.asset,
-            role=model.role,
-            run_id=self._asker.run_id,
-            row_id=answered.item.request.row_id,
-            template=answered.item.request.template,
-            model=model.model,
-            revision=model.revision,
-            repeat_index=answered.item.repeat,
-            answer=reply.answer.text,
-            finish_reason=reply.answer.finish_reason,
-            endpoint=answered.endpoint,
-            latency_ms=answered.latency_ms,
-            prompt_tokens=reply.prompt_tokens,
-            completion_tokens=reply.completion_tokens,
-            cost=self._price.cost(*tokens) if self._price else None,
-            fingerprint=reply.fingerprint,
-            logprobs=reply.answer.logprobs,
-        )
-
-    def _record(self) -> None:
-        records, self._quarantine = self._quarantine, []
-        if records:
-            self._ledger.quarantine(records)
+    def _record(self, ended: bool) -> None:
+        """Write down what became of rows, once it is known that the endpoint is not to blame."""
+        if self._evidence.is_enough or ended:
+            records, self._quarantine = self._quarantine, []
+            released, self._released = self._released, []
+            if records or released:
+                self._from_ledger(lambda: self._ledger.quarantine(records))
+                self._from_ledger(lambda: self._ledger.release(released))
         for endpoint in self._endpoints:
             if endpoint.probed:
                 endpoint.probed = False
-                self._ledger.save_binding(endpoint.shown, self._model.model, str(endpoint.binding))
+                found = (endpoint.shown, self._model.model, str(endpoint.binding))
+                self._from_ledger(functools.partial(self._ledger.save_binding, *found))
 
     def _key(self, one: "_Asked", salvage: int) -> str:
         model = self._model
-        repeat = one.request.repeat + salvage * _SALVAGE
+        repeat = one.request.repeat + salvage * SALVAGE
         return call.call_key(model.model, model.revision, one.request, repeat)
 
 
@@ -240,8 +279,9 @@ class _Asked:
     keys: list[str] = field(default_factory=list)
     quarantined: Quarantined | None = None
     fallback: Any = None
+    is_fresh: bool = False
 
     @property
     def repeat(self) -> int:
         """Repeat index of the latest attempt."""
-        return self.request.repeat + (len(self.keys) - 1) * _SALVAGE
+        return self.request.repeat + (len(self.keys) - 1) * SALVAGE

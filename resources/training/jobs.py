@@ -18,10 +18,11 @@ import pyarrow.parquet as pq
 
 from chillguard import identity
 from chillguard.release import approval
+from chillguard.tables.training import Checkpoint, Predicted
 from chillguard.training.spec import MdpoConfig, SftConfig, TrainingSpec
 from resources.home import approvals
 from resources.home.releases import Releases
-from resources.home.state import write_parquet
+from resources.home.whole import write_parquet, write_text
 from resources.training.launcher import Launcher, Machine
 
 _TRAINER, _PREDICTOR = "chillguard.training", "chillguard.evaluation"
@@ -41,7 +42,7 @@ class Approved:
 class Trained:
     """A finished job: its row in `classifier` or `generator`, metrics, logged steps, model."""
 
-    row: Mapping[str, Any]
+    row: Checkpoint
     metrics: Mapping[str, Any]
     history: Sequence[Mapping[str, Any]]
     model: Path
@@ -90,7 +91,7 @@ class Training(dg.ConfigurableResource):
         self, context: dg.AssetExecutionContext, job: Job, stages: Sequence[pa.Table], version: str
     ) -> Trained:
         """Train on `stages`, or go on where an interrupted run of the same job stopped."""
-        digests = [_content(stage) for stage in stages]
+        digests = [identity.table_digest(stage) for stage in stages]
         asked = [job.kind, job.model, job.settings.model_dump(mode="json"), digests, version]
         folder = self._folder(context, identity.digest(*asked)[:12])
         files = [folder / f"stage_{n}.parquet" for n in range(1, len(stages) + 1)]
@@ -104,12 +105,12 @@ class Training(dg.ConfigurableResource):
             settings=job.settings,
             release=version,
         )
-        document = _written(folder / "spec.json", spec.model_dump_json(indent=2))
+        document = write_text(folder / "spec.json", spec.model_dump_json(indent=2))
         self.launcher.run(context, _TRAINER, document, job.machine)
         metrics = _finished(context, folder / "result.json")["metrics"]
         history = _finished(context, folder / "history.json")["steps"]
         model = folder / "model"
-        row = {
+        row: Checkpoint = {
             "name": job.name,
             "kind": job.kind,
             "base_model": job.model,
@@ -120,7 +121,7 @@ class Training(dg.ConfigurableResource):
         }
         return Trained(row, metrics, history, model)
 
-    def model(self, checkpoint: Mapping[str, Any], version: str) -> Path:
+    def model(self, checkpoint: Checkpoint, version: str) -> Path:
         """The model folder of a row of `classifier` or `generator`; of that release only."""
         if checkpoint["release"] != version:
             raise dg.Failure(
@@ -133,12 +134,12 @@ class Training(dg.ConfigurableResource):
     def predictions(
         self,
         context: dg.AssetExecutionContext,
-        checkpoint: Mapping[str, Any],
+        checkpoint: Checkpoint,
         version: str,
         prompts: pa.Table,
         given: Mapping[str, Any],
         machine: Machine,
-    ) -> dict[str, dict[str, Any]]:
+    ) -> dict[str, Predicted]:
         """What a classifier says of `prompts` (`prompt_id`, `text`), by prompt id.
 
         `given` is what the program wants to know beside them: label format, batch size.
@@ -148,7 +149,7 @@ class Training(dg.ConfigurableResource):
         files = {"input": "prompts.parquet", "output": "predictions.parquet"}
         job = {name: str(folder / file) for name, file in files.items()}
         job |= {"model": str(self.model(checkpoint, version)), **given}
-        document = _written(folder / "job.json", json.dumps(job, ensure_ascii=False, indent=2))
+        document = write_text(folder / "job.json", json.dumps(job, ensure_ascii=False, indent=2))
         self.launcher.run(context, _PREDICTOR, document, machine)
         rows = pq.read_table(job["output"]).to_pylist()
         return {row["prompt_id"]: row for row in rows}
@@ -157,12 +158,6 @@ class Training(dg.ConfigurableResource):
         folder = Path(self.folder).joinpath(*context.asset_key.path, name)
         folder.mkdir(parents=True, exist_ok=True)
         return folder
-
-
-def _written(path: Path, text: str) -> Path:
-    draft = path.with_name(f".{path.name}")
-    draft.write_text(text, "utf-8")
-    return draft.replace(path)
 
 
 def _finished(context: dg.AssetExecutionContext, path: Path) -> dict[str, Any]:
@@ -174,13 +169,6 @@ def _finished(context: dg.AssetExecutionContext, path: Path) -> dict[str, Any]:
             "folder on storage that the machine that trained shares with this one?"
         ) from None
     return found
-
-
-def _content(table: pa.Table) -> str:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as stream:
-        stream.write_table(table.combine_chunks())
-    return hashlib.sha256(sink.getvalue()).hexdigest()
 
 
 def _weights(context: dg.AssetExecutionContext, model: Path) -> str:

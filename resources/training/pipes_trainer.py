@@ -1,12 +1,11 @@
 """The child that Dagster Pipes starts: runs a training program, tells how far it is, ends with it.
 
-`python -m resources.training.pipes_trainer PROCESSES MODULE JOB.json`, on any executor. The program
+`python -m resources.training.pipes_trainer WORKERS MODULE JOB.json`, on any executor. The program
 reports on its standard output, a JSON object with `step` and `total_steps` a line; it knows neither
 Pipes nor Dagster, and torch is not imported here. Everything that was started ends with this
 process, however it ends.
 """
 
-import contextlib
 import ctypes
 import json
 import os
@@ -17,16 +16,18 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from dagster_pipes import open_dagster_pipes
 
+from chillguard.rate import Rate
+from resources import processes
+
 _TELL_EVERY_S = 5.0
 _TAIL = 15
-_POLITE_S, _HARD_S, _POLL_S = 10.0, 5.0, 0.05
-_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_READ_ON_S = 5.0
+_PR_SET_CHILD_SUBREAPER = 36  # from linux/prctl.h
 _INTERRUPTED = 130
 _OURS = ("step", "total_steps", "eta_s")
 
@@ -63,19 +64,18 @@ def _words(report: dict[str, Any], seconds: float, steps: float) -> str:
     parts = [f"step {step:,} of {total:,}"]
     parts += [f"{name} {_short(value)}" for name, value in report.items() if name not in _OURS]
     if steps > 0 and seconds > 0:
-        parts.append(
-            f"{steps / seconds:,.2f} steps/s, ETA {(total - step) * seconds / steps:,.0f} s"
-        )
+        rate = Rate(steps, seconds)
+        parts.append(f"{rate.per_s:,.2f} steps/s, ETA {rate.eta_s(total - step) or 0:,.0f} s")
     return ", ".join(parts)
 
 
-def main(processes: int, module: str, job: str) -> int:
+def main(workers: int, module: str, job: str) -> int:
     """Run `module` on the file `job`; the exit status is the program's."""
     _guard()
     with open_dagster_pipes() as pipes:
         told = Told(pipes.log.info)
         try:
-            status = run(command(processes, module, job), told)
+            status = run(command(workers, module, job), told)
         except KeyboardInterrupt:
             pipes.log.warning(f"{module} was interrupted and ended")
             return _INTERRUPTED
@@ -85,10 +85,10 @@ def main(processes: int, module: str, job: str) -> int:
     return status
 
 
-def command(processes: int, module: str, job: str) -> list[str]:
+def command(workers: int, module: str, job: str) -> list[str]:
     """The program alone, or one per GPU under torchrun."""
-    launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m"]
-    return [sys.executable, "-m", *(launcher if processes > 1 else []), module, job]
+    launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(workers), "-m"]
+    return [sys.executable, "-m", *(launcher if workers > 1 else []), module, job]
 
 
 def run(program: list[str], told: Told) -> int:
@@ -101,7 +101,7 @@ def run(program: list[str], told: Told) -> int:
         text=True,
         errors="replace",
         start_new_session=True,
-        preexec_fn=_die_with_parent,
+        preexec_fn=processes.die_with_parent,
     )
     # In a thread: what the program leaves running may hold its output open for ever.
     reader = threading.Thread(target=_read, args=(process, told), daemon=True)
@@ -109,9 +109,9 @@ def run(program: list[str], told: Told) -> int:
     try:
         return process.wait()
     finally:
-        end_all(os.getpid())
+        processes.end_tree(os.getpid(), spare_root=True)
         process.wait()
-        reader.join(_HARD_S)
+        reader.join(_READ_ON_S)
 
 
 def _read(process: "subprocess.Popen[str]", told: Told) -> None:
@@ -119,40 +119,10 @@ def _read(process: "subprocess.Popen[str]", told: Told) -> None:
         told.line(line.rstrip())
 
 
-def end_all(pid: int) -> None:
-    """End every descendant of a process: politely, then not.
-
-    Sessions and groups say too little: torchrun gives each worker a session of its own.
-    """
-    for sign, patience in ((signal.SIGTERM, _POLITE_S), (signal.SIGKILL, _HARD_S)):
-        deadline = time.monotonic() + patience
-        for one in descendants(pid):
-            _send(one, sign)
-        while descendants(pid) and time.monotonic() < deadline:
-            time.sleep(_POLL_S)
-
-
-def descendants(pid: int) -> list[int]:
-    """Living children of a process, and theirs; those waiting to be reaped do not count."""
-    children: dict[int, list[int]] = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
-        except OSError:
-            continue
-        if state not in "ZX":
-            children.setdefault(int(parent), []).append(int(folder.name))
-    found = list(children.get(pid, ()))
-    for one in found:
-        found += children.get(one, ())
-    return found
-
-
 def _guard() -> None:
     """End with the parent, take over orphans, and turn a polite signal into an exception."""
-    libc = ctypes.CDLL(None)
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    processes.die_with_parent()
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
     signal.signal(signal.SIGTERM, _interrupted)
 
 
@@ -160,15 +130,6 @@ def _interrupted(number: int, frame: FrameType | None) -> None:
     # A second signal must not cut the ending short.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise KeyboardInterrupt
-
-
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-def _send(pid: int, sign: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, sign)
 
 
 def _report(line: str) -> dict[str, Any] | None:
@@ -186,8 +147,8 @@ def _short(value: object) -> str:
 
 
 def _told_to(arguments: Iterable[str]) -> int:
-    processes, module, job = arguments
-    return main(int(processes), module, job)
+    workers, module, job = arguments
+    return main(int(workers), module, job)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 One process opens the folder at a time. Search is exact by default: at the paper's scale, all
 queries are answered by going through all points sooner than an index is built (see
-docs/benchmarks.md).
+docs/explanation/benchmarks.md).
 """
 
 import binascii
@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from chillguard.embedding import PostFilter
+from resources.home.whole import draft_file, write_text
 from resources.vectors.port import (
     DENSE,
     HYBRID_DEPTH,
@@ -66,9 +67,7 @@ class EdgeStore(VectorStore):
             refuse_other(str(path), json.loads(marker.read_text("utf-8")), wanted)
         shard = self._shard(path / "shard", marker.exists(), dimension, sparse)
         if not marker.exists():
-            draft = marker.with_suffix(".draft")
-            draft.write_text(json.dumps(wanted), "utf-8")
-            draft.replace(marker)
+            write_text(marker, json.dumps(wanted))
         try:
             collection = EdgeCollection(shard, Listing(path / "ids"), self.exact, self.ef)
             yield collection
@@ -142,12 +141,10 @@ class Listing:
 
     def write(self, parts: Iterable[pa.Array]) -> None:
         """List the ids; with one that stands twice the file lists too many, and is not believed."""
-        draft = self._path.with_suffix(".draft")
-        with draft.open("wb") as file:
+        with draft_file(self._path) as draft, draft.open("wb") as file:
             for ids in parts:
                 characters = memoryview(ids.buffers()[2] or b"")[: _ID_CHARS * len(ids)]
                 file.write(binascii.unhexlify(characters))
-        draft.replace(self._path)
 
 
 class EdgeCollection(Collection):

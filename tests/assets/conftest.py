@@ -12,6 +12,7 @@ from chillguard.release import card
 from chillguard.rows import intake, records
 from chillguard.settings import Settings
 from chillguard.tables import lineage
+from resources.crawlers.corpus import Corpus
 from resources.home.audit import AuditSheet
 from resources.home.releases import Releases
 from resources.home.review import Review
@@ -19,9 +20,11 @@ from resources.home.state import State
 from resources.home.tables import Tables
 from resources.inputs.files import SourceFiles, YamlFile
 from resources.models.ledger import Ledger
-from resources.models.llm import LanguageModels, ModelRole
-from resources.offline.models import HashedEmbedder, PhrasebookTranslator
+from resources.models.llm import LanguageModels
+from resources.models.roles import ModelRole
+from resources.translation import PhrasebookTranslator
 from resources.vectors.edge_store import EdgeStore
+from resources.vectors.hashed import HashedEmbedder
 from resources.vectors.retrieval import Retrieval
 
 MODELS = {
@@ -93,6 +96,7 @@ class Bench:
             "seed_keywords_file": YamlFile(path="packaged:seed_keywords.yaml"),
             "retrieval": Retrieval(embedder=HashedEmbedder(), vector_store=self.store),
             "tables": Tables(folder=str(self.home / "tables")),
+            "corpus": Corpus(),
             "translator": PhrasebookTranslator(),
             "state": State(folder=str(self.home / "state"), profile="bench"),
             "releases": Releases(folder=str(self.home / "release")),

@@ -31,7 +31,8 @@ def test_every_line_is_a_prompt_or_a_reject(bench, read):
     assert prompts.num_rows == 3
     assert rejects["line"].to_pylist() == [3]
     assert bench.metadata["real_prompts"]["kept"] == 2
-    assert "duplicate | 1" in bench.metadata["real_prompts"]["drops_by_reason"]
+    [drops] = bench.metadata["real_prompts"]["drops_by_reason"].records
+    assert drops.data == {"reason": "duplicate", "rows": 1}
 
 
 def test_a_category_that_the_taxonomy_lacks_is_rejected(read):

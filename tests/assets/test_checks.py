@@ -1,10 +1,13 @@
 import dagster as dg
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from assets import checks, release
 from chillguard.settings import Settings
 from chillguard.tables.lineage import (
+    CANDIDATE_PROMPTS,
+    POST_INDEX,
     REJECTED_ROWS,
     RELEASE_DROPS,
     SEED_KEYWORDS,
@@ -12,8 +15,11 @@ from chillguard.tables.lineage import (
     TEST_SET,
     TRAIN_SET,
 )
+from resources.home.releases import Releases
 from resources.home.state import State
+from tests.chillguard.builders import prompt
 
+NO_ROOTS = (CANDIDATE_PROMPTS.build([]), POST_INDEX.build([]))
 CLEAN = ("周末社区图书馆几点开门", "公园里的桂花什么时候开花", "楼下新开的面包店好不好吃")
 ALL_CHECKS = {
     "no_leak": checks.no_leak,
@@ -50,6 +56,20 @@ def state(tmp_path):
     return State(folder=str(tmp_path / "state"), profile="bench")
 
 
+@pytest.fixture
+def frozen_sides(tmp_path, state):
+    """The check on (train, test), after releases with the given sides."""
+
+    def check(train, test, *released):
+        releases = Releases(folder=str(tmp_path / "release"))
+        for number, (one, other) in enumerate(released):
+            releases.write(f"v{number}", {"train": one, "test": other}, {}, {})
+        context = dg.build_asset_check_context()
+        return checks.frozen_sides(context, train, test, NO_ROOTS[0], state, releases)
+
+    return check
+
+
 def _settings(**bounds):
     open_bounds = dict.fromkeys(("min_per_category", "min_safe_share", "max_safe_share"))
     return Settings.model_validate({"bounds": {**open_bounds, "min_agreement": None, **bounds}})
@@ -67,14 +87,14 @@ def test_every_release_check_is_tested_here_and_only_leak_share_merely_warns():
     assert blocking == {name: name != "leak_share" for name in ALL_CHECKS}
 
 
-def test_a_sound_release_passes(sides, state, bench):
+def test_a_sound_release_passes(sides, frozen_sides, bench):
     train, test = sides()
     settings = _settings()
     results = [
-        checks.no_leak(train, test, settings),
+        checks.no_leak(train, test, *NO_ROOTS, settings),
         checks.no_benchmark_row(train, bench.tables["benchmark_prompts"], settings),
         checks.no_personal_data(train, test),
-        checks.frozen_sides(train, test, state),
+        frozen_sides(train, test),
         checks.terms_obeyed(train, test),
         checks.coverage(train, test, bench.tables["taxonomy"], settings),
         checks.balance(train, test, settings),
@@ -94,37 +114,68 @@ def test_a_sound_release_passes(sides, state, bench):
     ],
 )
 def test_a_text_on_both_sides_is_a_leak(sides, change, what):
-    result = checks.no_leak(*sides(third=change), _settings())
+    result = checks.no_leak(*sides(third=change), *NO_ROOTS, _settings())
     assert (result.passed, result.severity) == (False, dg.AssetCheckSeverity.ERROR)
     assert what in _sentence(result)
 
 
 def test_a_family_on_both_sides_is_a_leak(sides):
     both = {"family_id": "f"}
-    result = checks.no_leak(*sides(first=both, third=both), _settings())
+    result = checks.no_leak(*sides(first=both, third=both), *NO_ROOTS, _settings())
     assert not result.passed
     assert "same family" in _sentence(result)
 
 
 @pytest.mark.parametrize("row", ["first", "third"])
-@pytest.mark.parametrize("text", ["请打 13812345678 找我", "写信到 someone@example.org 吧"])
-def test_personal_data_on_either_side_is_found_and_not_quoted(sides, row, text):
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [("请打 13812345678 找我", "<PHONE>"), ("写信到 someone@example.org 吧", "<EMAIL>")],
+)
+def test_personal_data_on_either_side_is_found_and_not_quoted(sides, row, text, kind):
     result = checks.no_personal_data(*sides(**{row: {"text": text, "prompt_id": "here"}}))
     assert not result.passed
-    assert _sentence(result) == "- row here"
+    assert _sentence(result) == f"- row here still holds {kind}"
 
 
-def test_a_family_that_changed_sides_is_found(sides, state):
+def test_a_family_that_changed_sides_is_found(sides, state, frozen_sides):
     families = pa.table({"family_id": ["f"], "split": ["train"]})
     state.append_splits(families, "v1")
-    result = checks.frozen_sides(*sides(third={"family_id": "f", "prompt_id": "here"}), state)
+    result = frozen_sides(*sides(third={"family_id": "f", "prompt_id": "here"}))
     assert not result.passed
     assert _sentence(result) == "- row here is in test, its family belongs to train"
 
 
-def test_a_public_row_outside_train_is_found(sides, state):
-    result = checks.frozen_sides(*sides(third={"origin": "public"}), state)
-    assert not result.passed
+def test_a_family_that_changed_sides_is_found_though_the_state_is_lost(sides, frozen_sides):
+    moved = {"family_id": "f", "prompt_id": "here"}
+    before = sides(first=moved)
+    assert frozen_sides(*before, before).passed
+    other = {**moved, "text": "换了一句说法的提问也算"}
+    result = frozen_sides(*sides(first={"text": "别的提问在这里"}, third=other))
+    assert _sentence(result) == "- row here is in test, its family belongs to train"
+
+
+def test_a_text_that_changed_sides_under_new_ids_is_found(sides, frozen_sides):
+    before = sides(first={"prompt_id": "old", "family_id": "f"})
+    old = before[0].filter(pc.equal(before[0]["prompt_id"], "old")).to_pylist()[0]
+    now = {"prompt_id": "new", "family_id": "g", "text": old["text"]}
+    train, test = sides(third={**now, "text_hash": old["text_hash"]})
+    result = frozen_sides(train, test, before)
+    assert "- row new is in test, its text was released in train" in _sentence(result)
+
+
+def test_roots_alike_on_both_sides_are_a_leak_though_no_rows_are(sides):
+    roots = [
+        prompt("r1", "河边的栈道晚上开不开灯", origin="real", family_id="f"),
+        prompt("r2", "河边的栈道，晚上開不開燈？", origin="real", family_id="g"),
+    ]
+    tables = (CANDIDATE_PROMPTS.build(roots), NO_ROOTS[1])
+    both = sides(first={"family_id": "f"}, third={"family_id": "g"})
+    result = checks.no_leak(*both, *tables, _settings())
+    assert "roots of Train family f and Test family g" in _sentence(result)
+
+
+def test_a_public_row_outside_train_is_found(sides, frozen_sides):
+    assert not frozen_sides(*sides(third={"origin": "public"})).passed
 
 
 @pytest.mark.parametrize("row", ["second", "third"])

@@ -16,7 +16,9 @@ def clean(bench, prompt):
     """A function that cleans candidates of the given (text, origin)."""
 
     def run(*rows):
-        table = lineage.CANDIDATE_PROMPTS.build(prompt(text, origin) for text, origin in rows)
+        table = lineage.CANDIDATE_PROMPTS.build(
+            prompt(text, origin, family_id=f"family of {text}") for text, origin in rows
+        )
         bench.put(candidate_prompts=table)
         found = bench.run(cleaning.clean_prompts)["clean_prompts"].to_pylist()
         return {row["origin"]: row for row in found}

@@ -43,8 +43,11 @@ def test_what_was_kept_out_at_the_door_is_counted_by_source(bench, source):
     bench.more["crawler_mine"] = FilesCrawler(source=source(*lines))
     made = bench.run(crawl.crawled_posts("mine"))
     shown = bench.metadata[POSTS]
-    assert "mine | <PHONE> | 2" in shown["personal_data_replaced"].split("\n")
-    assert shown["screened_by_source"].split("\n")[2:] == ["mine | 1"]
+    replaced = [tuple(record.data.values()) for record in shown["personal_data_replaced"].records]
+    assert ("mine", "<PHONE>", 2) in replaced
+    assert [record.data for record in shown["screened_by_source"].records] == [
+        {"source": "mine", "rows": 1}
+    ]
     assert stopped not in str(made[POSTS].to_pylist())
 
 

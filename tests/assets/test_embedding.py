@@ -3,7 +3,7 @@ import pytest
 from assets import embedding
 from chillguard import crawl
 from chillguard.tables import lineage
-from resources.offline.models import HashedEmbedder
+from resources.vectors.hashed import HashedEmbedder
 
 TEXTS = ("周末在社区图书馆看书", "公园里的桂花开了很香", "楼下新开了一家面包店")
 

@@ -6,8 +6,16 @@ import pyarrow as pa
 import pytest
 
 from assets import metadata
+from chillguard.labeling import report
 from chillguard.tables import lineage
+from resources.models.planner import StagePlan
 from resources.models.progress import Usage
+
+
+def cells(shown):
+    """The head and the rows of a table in the metadata."""
+    head = tuple(column.name for column in shown.schema.columns)
+    return head, [tuple(record.data[name] for name in head) for record in shown.records]
 
 
 @pytest.fixture
@@ -23,7 +31,39 @@ def table(prompt):
 def test_rows_are_counted_kept_dropped_and_by_reason(table):
     found = metadata.counts(table)
     assert (found["rows"], found["kept"], found["dropped"]) == (3, 2, 1)
-    assert found["drops_by_reason"].value == "reason | rows\n---|---:\nduplicate | 1"
+    assert cells(found["drops_by_reason"]) == (("reason", "rows"), [("duplicate", 1)])
+
+
+def test_a_table_without_rows_keeps_its_head():
+    found = metadata.counts(lineage.SYNTHESIZED_PROMPTS.build([]))
+    assert cells(found["drops_by_reason"]) == (("reason", "rows"), [])
+
+
+def test_the_columns_of_a_table_are_typed_so_that_they_sort_as_numbers():
+    stages = [
+        StagePlan("a", "r", "m", (10, 12), 2, (5, 6), (6, 6), None, (0.5, 0.6), "posts"),
+        StagePlan("b", "r", "m", (9, 9), 2, (5, 5), (6, 6), (1.5, 1.5), None, ""),
+    ]
+    shown = metadata.plan_metadata(stages)["plan"]
+    kinds = {column.name: column.type for column in shown.schema.columns}
+    assert (kinds["asset"], kinds["at least"], kinds["cost"]) == ("string", "int", "float")
+    assert [row[-5:] for row in cells(shown)[1]] == [
+        (None, None, 0.5, 0.6, "posts"),
+        (1.5, 1.5, None, None, None),
+    ]
+
+
+def test_a_section_of_the_report_is_a_table_with_its_note():
+    section = report.Section("Labels and votes", "Prompts.", ("intended", "final"), [("safe", 3)])
+    found = metadata.sections([section], {})
+    assert cells(found["labels_and_votes"]) == (("intended", "final"), [("safe", 3)])
+    assert found["labels_and_votes_note"] == "Prompts."
+
+
+def test_steps_of_training_that_lack_a_figure_leave_it_empty(tmp_path):
+    history = [{"step": 1, "loss": 0.5}, {"step": 2}]
+    shown = metadata.learned({}, history, tmp_path)["history"]
+    assert cells(shown) == (("step", "loss"), [(1, 0.5), (2, None)])
 
 
 def test_a_table_that_drops_nothing_is_only_counted():
@@ -56,19 +96,19 @@ def test_final_labels_are_pictured_rather_than_intended_ones(sample):
 def test_a_preview_shows_five_rows_and_never_the_text(prompt):
     texts = [f"第{number}条不应当被任何人看见的文字" for number in range(7)]
     table = lineage.SYNTHESIZED_PROMPTS.build(prompt(text) for text in texts)
-    shown = metadata.preview(table)["preview"].value
-    head, rule, *rows = shown.split("\n")
-    assert head == "prompt_id | label | micro_category | origin | method | text"
-    assert rule.count("---") == 6
+    shown = metadata.preview(table)["preview"]
+    head, rows = cells(shown)
+    assert " ".join(head) == "prompt_id label micro_category origin method text response"
     assert len(rows) == 5
-    assert "不应当被任何人看见" not in shown
-    assert all("… (15 chars)" in row for row in rows)
+    assert "不应当被任何人看见" not in str(shown)
+    assert all(row[-2].endswith("… (15 chars)") for row in rows)
 
 
 def test_a_preview_survives_rows_without_text(prompt):
     row = prompt(None, drop_reason="quarantined")
     table = lineage.SYNTHESIZED_PROMPTS.build([row])
-    assert "… (0 chars)" in metadata.preview(table)["preview"].value
+    [row] = cells(metadata.preview(table)["preview"])[1]
+    assert row[-2:] == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +124,7 @@ def test_usage_is_shown_with_reasons_of_quarantine():
     usage = Usage(paid=3, from_ledger=4, quarantined=2, prompt_tokens=5, cost=0.5)
     usage.reasons["taken down"] += 2
     found = metadata.spent(usage)
-    assert found["quarantined_by_reason"].value == "reason | rows\n---|---:\ntaken down | 2"
+    assert cells(found["quarantined_by_reason"])[1] == [("taken down", 2)]
     assert {key: found[key] for key in found if key != "quarantined_by_reason"} == {
         "calls_paid": 3,
         "calls_from_ledger": 4,

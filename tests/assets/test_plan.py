@@ -21,15 +21,31 @@ def planned(bench, source, files):
 
 
 def test_a_plan_counts_per_stage_and_role_what_a_refresh_would_ask(planned):
-    rows = [line.split(" | ") for line in planned["plan"].split("\n")[2:]]
-    asked = {(asset, role): (new, known) for asset, role, _, new, known, *_ in rows}
-    assert asked["expanded_keywords", "expander"] == ("1", "0")
+    asked = _lines(planned)
+    # Six rounds at most, each answer twice at most.
+    expander = asked["expanded_keywords", "expander"]
+    assert (expander["at least"], expander["at most"], expander["in ledger"]) == (1, 12, 0)
     assert {("jury_votes/" + juror, juror) for juror in JURORS} <= asked.keys()
     assert planned["calls_in_ledger"] == 0
-    assert planned["new_calls"] == sum(int(new) for new, _ in asked.values()) > 0
+    assert planned["new_calls"] == sum(line["at least"] for line in asked.values()) > 0
+    assert planned["new_calls_at_most"] == sum(line["at most"] for line in asked.values())
 
 
 def test_a_plan_pays_for_nothing(bench, planned):
     assert bench.ledger.count() == 0
     assert "refresh_plan" not in bench.tables
-    assert planned["cost"] == 0
+    assert planned["cost"] == planned["cost_at_most"] == "unpriced"
+
+
+def test_a_plan_tells_what_it_cannot_foresee(planned):
+    told = {line: facts["not foreseen"] for line, facts in _lines(planned).items()}
+    assert "posts are not read yet" in told["synthesized_prompts", "synthesizer"]
+    assert "1 answers with keywords are to come" in told["synthesized_prompts", "synthesizer"]
+    assert "prompts may come" in told["jury_votes/juror_1", "juror_1"]
+
+
+def _lines(planned):
+    return {
+        (record.data["asset"], record.data["role"]): record.data
+        for record in planned["plan"].records
+    }

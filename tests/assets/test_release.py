@@ -35,7 +35,11 @@ def labeled(bench, prompt):
 
     def put(count, start=0):
         rows = [_labelled(prompt, number) for number in range(start, start + count)]
-        bench.put(labeled_prompts=lineage.LABELED_PROMPTS.build(rows))
+        bench.put(
+            labeled_prompts=lineage.LABELED_PROMPTS.build(rows),
+            candidate_prompts=lineage.CANDIDATE_PROMPTS.build([]),
+            post_index=lineage.POST_INDEX.build([]),
+        )
         bench.set(cleaning={"duplicate_threshold": 0.99, "leak_threshold": 0.99})
 
     return put

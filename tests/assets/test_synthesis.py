@@ -3,6 +3,7 @@ import pytest
 from assets import embedding, synthesis
 from chillguard import crawl
 from chillguard.tables import lineage
+from chillguard.text import matching
 from resources.home.state import State
 
 TEXTS = [f"第{number}位邻居说周末要去社区图书馆看书" for number in range(8)]
@@ -58,10 +59,11 @@ def test_the_delimited_layout_makes_prompts_of_the_same_posts(bench, made):
 def test_a_prompt_is_of_the_family_of_its_source_post_and_names_the_others(bench, made):
     posts = {row["post_id"]: row["text"] for row in bench.tables["post_index"].to_pylist()}
     for row in made.to_pylist():
-        assert row["parent_ids"] == [row["family_id"]]
-        assert posts[row["family_id"]][:10] in row["text"]
+        (source,) = row["parent_ids"]
+        assert row["family_id"] == matching.family_id(posts[source])
+        assert posts[source][:10] in row["text"]
         assert len(row["context_post_ids"]) == 1
-        assert row["family_id"] not in row["context_post_ids"]
+        assert source not in row["context_post_ids"]
 
 
 def test_prompts_inherit_the_terms_of_their_posts(made):

@@ -20,9 +20,10 @@ from chillguard.tables.training import CLASSIFIER, GENERATED_PROMPTS
 from resources.home.releases import Releases
 from resources.home.tables import TablesIOManager
 from resources.models.ledger import Ledger
-from resources.models.llm import LanguageModels, ModelRole
+from resources.models.llm import LanguageModels
 from resources.models.model_server import ModelServer
 from resources.models.progress import Usage
+from resources.models.roles import ModelRole
 from resources.training.jobs import Training
 from resources.training.launcher import Launcher, Machine
 from tests.chillguard.builders import SMALL, Ask, labeled, mixed, released

@@ -5,7 +5,8 @@ import pytest
 
 from assets import translation
 from chillguard.tables import lineage
-from resources.models.llm import LanguageModels, ModelRole
+from resources.models.llm import LanguageModels
+from resources.models.roles import ModelRole
 from resources.offline import app, lexicon
 from resources.translation import RoleTranslator
 

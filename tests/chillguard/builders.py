@@ -7,7 +7,7 @@ import random
 from chillguard import identity, taxonomy
 from chillguard.calls import call
 from chillguard.labeling import quality
-from chillguard.rewriting import rewrites
+from chillguard.rewriting import methods
 from chillguard.tables.lineage import (
     ANCHOR_VOTES,
     ANNOTATED_PROMPTS,
@@ -182,12 +182,13 @@ def columns(table, *names):
     return list(zip(*(table[name].to_pylist() for name in names), strict=True))
 
 
-def put_methods(monkeypatch, methods):
+def put_methods(monkeypatch, others):
     """Put other rewriting methods in the place of those that ship."""
-    known = {method.id: method for method in methods}
-    monkeypatch.setattr(rewrites, "methods", lambda: tuple(known.values()))
-    monkeypatch.setattr(rewrites, "_by_id", lambda: known)
-    monkeypatch.setattr(rewrites, "_fitting", functools.cache(rewrites._fitting.__wrapped__))
+    in_force = tuple(others)
+    monkeypatch.setattr(methods, "methods", lambda: in_force)
+    for cached in ("by_id", "fitting"):
+        anew = functools.cache(getattr(methods, cached).__wrapped__)
+        monkeypatch.setattr(methods, cached, anew)
 
 
 def numbered_answer(key, prompts):

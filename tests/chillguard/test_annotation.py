@@ -5,7 +5,7 @@ import pytest
 from chillguard import annotation
 from chillguard.labeling import jury
 from chillguard.tables import lineage
-from chillguard.text import screening
+from chillguard.text import matching, screening
 from tests.chillguard import builders
 
 SMALL = builders.SMALL
@@ -31,7 +31,7 @@ def test_a_real_prompt_keeps_label_and_category_of_its_file():
     assert (row["source_label"], row["intended_label"]) == ("unsafe", "unsafe")
     assert (row["intended_category"], row["decided_by"]) == ("M1a", "source")
     assert (row["origin"], row["method"], row["parent_ids"]) == ("real", "file", [])
-    assert row["family_id"] == row["prompt_id"]
+    assert row["family_id"] == matching.family_id(row["text"])
 
 
 def test_a_category_of_a_safe_or_unlabelled_row_is_not_taken():
@@ -69,6 +69,42 @@ def test_a_third_copy_cannot_bring_a_disputed_label_back():
     for labels in (("safe", "unsafe", "safe"), ("unsafe", "unsafe", "safe")):
         rows = _real(*(builders.record(TEXT, label=label) for label in labels))
         assert _one(rows)["intended_label"] is None
+
+
+SPELLINGS = (
+    "今天适合去公园散步吗",
+    "今天適合去公園散步嗎？",
+    "今\u200b天适合去\u200b公园散步吗？",
+    "今天适合去公园散步吗？😀",
+    "今天 适合 去公园 散步吗？",
+    "今天适合，去公园散步吗！",
+    "\ufeff今天适合去公园散步吗？\ufe0f",
+)
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("birth", [annotation.real_rows, annotation.public_rows])
+def test_a_copy_in_another_spelling_is_dropped_for_the_first_and_names_it(birth, spelling):
+    records = [builders.record(TEXT, source="a"), builders.record(spelling, source="b")]
+    rows = birth(records).to_pylist()
+    kept, copy = _one(rows), _one(rows, kept=False)
+    assert (kept["text"], copy["text"]) == (TEXT, spelling.strip())
+    assert kept["family_id"] == copy["family_id"]
+    assert copy["drop_reason"] == "duplicate"
+    assert copy["drop_evidence"] == f"same text as {kept['prompt_id']}, spelled otherwise"
+
+
+def test_what_asks_nothing_is_nobodys_twin():
+    rows = _real(builders.record("https://www.ab.cn"), builders.record("https www ab cn"))
+    assert [row["drop_reason"] for row in rows if row["text"] == "https www ab cn"] == [None]
+
+
+def test_a_file_under_another_name_is_the_same_rows():
+    tables = [
+        annotation.real_rows([builders.record(TEXT, source=name)] * 2) for name in ("may", "june")
+    ]
+    one, two = (table.drop_columns(["method"]) for table in tables)
+    assert one.equals(two)
 
 
 def test_texts_that_differ_only_in_personal_data_are_one():
@@ -248,3 +284,15 @@ def test_annotation_makes_the_requests_that_labeling_makes_later():
 def test_rewriting_needs_a_label_and_a_category_if_unsafe(label, code, outcome):
     row = {"intended_label": label, "intended_category": code}
     assert annotation.has_outcome(row) is outcome
+
+
+def test_a_response_is_kept_and_passes_the_same_door_as_a_prompt():
+    terms = {"source": "own", "may_redistribute": True, "may_train": True}
+    records = [
+        {"text": "问一句话", "response": "请拨打13900000000", **terms},
+        {"text": "再问一句", **terms},
+    ]
+    rows = {row["text"]: row["response"] for row in annotation.real_rows(records).to_pylist()}
+    assert rows["再问一句"] is None
+    assert rows["问一句话"].startswith("请拨打")
+    assert "13900000000" not in rows["问一句话"]

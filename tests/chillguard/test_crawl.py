@@ -3,7 +3,7 @@ import pytest
 from chillguard import crawl, identity
 from chillguard.rows import intake
 from chillguard.tables import lineage
-from chillguard.text import screening
+from chillguard.text import matching, screening
 from tests.chillguard import builders
 
 POOL = lineage.EXPANDED_KEYWORDS.build(
@@ -99,6 +99,22 @@ def test_a_screened_post_leaves_its_hash_only():
     assert forbidden not in str(row)
 
 
+@pytest.mark.parametrize("spelling", ["\u200b".join(TEXT), f" {TEXT} ……", f"{TEXT}😀"])
+def test_a_copy_in_another_spelling_is_no_second_post(spelling):
+    rows = _posts([{"text": TEXT, "id": "a"}, {"text": spelling, "id": "b"}])
+    found = {row["native_id"]: (row["drop_reason"], row["drop_evidence"]) for row in rows}
+    assert found == {"a": (None, None), "b": ("duplicate", "same text as a")}
+    assert len({row["post_id"] for row in rows}) == 2
+
+
+def test_a_copy_of_a_removed_post_in_another_spelling_is_barred():
+    pool, terms = lineage.EXPANDED_KEYWORDS.build([]), builders.TERMS
+    marks = {matching.family_id(TEXT)}
+    records = [{"text": "\u200b".join(TEXT)}]
+    table = crawl.posts(records, "a", pool, terms, crawl.CrawlConfig(), marks)
+    assert table["drop_reason"].to_pylist() == ["takedown"]
+
+
 def test_a_text_twice_is_kept_once_and_the_copy_names_the_kept_one():
     rows = _posts([{"text": TEXT, "id": "b"}, {"text": TEXT, "id": "a"}, {"text": TEXT, "id": "c"}])
     found = {row["native_id"]: (row["drop_reason"], row["drop_evidence"]) for row in rows}
@@ -180,3 +196,17 @@ def test_a_mark_of_another_post_takes_nothing_down(mark):
 def test_the_same_text_from_a_new_source_is_still_taken_down():
     [row] = _posts([{"text": TEXT, "id": "99"}], "news", taken_down={identity.post_id(TEXT)})
     assert (row["text"], row["drop_reason"]) == (None, "takedown")
+
+
+def test_of_a_post_that_is_too_long_the_head_stays():
+    text = "很长的一句话" * 100
+    [row] = _posts([{"text": text}], max_chars=50)
+    assert (row["drop_reason"], row["drop_evidence"]) == ("too_long", "600 characters")
+    assert row["text"] == text[:50]
+    assert row["post_id"] == _posts([{"text": text}])[0]["post_id"]
+
+
+@pytest.mark.parametrize(("lang", "code"), [("zh-CN", "zh"), ("zh_Hans", "zh"), ("??", "zh")])
+def test_a_declared_language_is_normalised_and_one_that_is_none_is_detected(lang, code):
+    [row] = _posts([{"text": TEXT, "lang": lang}])
+    assert (row["lang"], row["drop_reason"]) == (code, None)

@@ -51,6 +51,13 @@ def test_the_order_of_sources_is_irrelevant():
     assert one.equals(two)
 
 
+def test_a_copy_in_another_spelling_is_no_second_point_and_its_terms_count():
+    copy = _crawled("b", f"{ONE}！", may_train=False)
+    index = embedding.manifest([_crawled("a", ONE), copy], "bge@1", 8)
+    (row,) = index.to_pylist()
+    assert (row["text"], row["sources"], row["retrievable"]) == (ONE, ["a", "b"], False)
+
+
 def test_nothing_crawled_makes_an_empty_index():
     index = embedding.manifest([], "bge@1", 8)
     assert index.num_rows == 0

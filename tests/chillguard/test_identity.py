@@ -1,11 +1,13 @@
 import hashlib
 import json
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chillguard import identity
+from chillguard.text import matching
 
 NAMES = st.sets(st.text(min_size=1, max_size=6), min_size=1, max_size=30)
 
@@ -25,6 +27,16 @@ def test_a_digest_is_over_compact_json_in_utf8(parts):
 
 def test_a_digest_of_settings_stays_as_it_is():
     assert identity.digest({"rate": 1e-05}) == hashlib.sha256(b'[{"rate":1e-05}]').hexdigest()[:32]
+
+
+def test_the_digest_of_a_table_is_that_of_its_content_and_stays_as_it_is():
+    table = pa.table({"key": ["a", "b"], "n": pa.array([1, None], pa.int64())})
+    wanted = "96e0c4abcd621ff18dda6ed3bdc4ec625e37b94d2aea5e14864ebf267dda0d83"
+    assert identity.table_digest(table) == wanted
+    in_chunks = pa.concat_tables([table.slice(0, 1), table.slice(1)])
+    assert identity.table_digest(in_chunks) == wanted
+    others = (table.slice(1), table.rename_columns(["key", "m"]), table.select(["n", "key"]))
+    assert wanted not in map(identity.table_digest, others)
 
 
 @given(st.text(), st.lists(st.text()), st.integers(0, 9), st.text())
@@ -53,6 +65,35 @@ def test_order_types_and_borders_of_parts_tell_digests_apart(one, two):
 def test_text_hashes_are_equal_exactly_for_equal_texts(one, two):
     assert (identity.text_hash(one) == identity.text_hash(two)) == (one == two)
     assert identity.text_hash(one) != identity.post_id(one)
+
+
+BASE = "今天适合去公园散步吗？"
+
+
+@pytest.mark.parametrize(
+    "copy",
+    [
+        "今天適合去公園散步嗎?",
+        "今\u200b天适合去公园散步吗",
+        "今 天适合，去公园散步吗😀",
+        "\ufeff" + BASE,
+    ],
+)
+def test_copies_in_other_spellings_are_one_family(copy):
+    assert matching.family_id(copy) == matching.family_id(BASE)
+    assert identity.text_hash(copy) != identity.text_hash(BASE)
+
+
+@pytest.mark.parametrize(
+    "other", ["今天适合去公园跑步吗？", "今天适合去公园散步", "😀", "😀😀", "？"]
+)
+def test_other_texts_are_other_families_also_where_they_are_signs_only(other):
+    families = {matching.family_id(text) for text in (BASE, "……", other)}
+    assert len(families) == 3
+
+
+def test_a_family_id_stays_as_it_is_for_ever():
+    assert matching.family_id("今天") == "ad4e963fcee89a9c553b820a69d07f35"
 
 
 @pytest.mark.parametrize(

@@ -13,15 +13,20 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from pipelines import documents
 from pipelines import profile as profiles
 from pipelines.definitions import build
 from resources.home.releases import Releases
 from resources.models.ledger import Ledger
-from resources.models.llm import Asker, LanguageModels, ModelRole
+from resources.models.llm import Asker, LanguageModels
 from resources.models.progress import Progress
+from resources.models.roles import ModelRole
+from resources.offline.lexicon import SAMPLES
 from tests.integration.real_engine import ADAPTERS, ENVIRONMENT, JURORS, Server
 
 TRAINED_STEPS = 150
+# The bundled samples by kind of source, for profiles that name only some of their own.
+BUNDLED = documents.document(SAMPLES / "sources.yaml")
 
 
 @dataclass(frozen=True)
@@ -61,12 +66,12 @@ class House:
 
 @pytest.fixture(scope="session")
 def make_house(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., House]:
-    """A house for a profile document (extends offline unless it says else)."""
+    """A house for a profile document: offline, and the samples for what it does not name."""
 
     def make(stem: str = "offline", **document: Any) -> House:
         folder = tmp_path_factory.mktemp(stem)
         file = folder / f"{stem}.yaml"
-        file.write_text(yaml.safe_dump({"extends": "offline", **document}), "utf-8")
+        file.write_text(yaml.safe_dump({"extends": "offline", **BUNDLED, **document}), "utf-8")
         return House(profiles.load(str(file)), folder / "home")
 
     return make

@@ -11,9 +11,11 @@ from collections import Counter, defaultdict
 
 import opencc
 import pyarrow.parquet as pq
+import pypinyin
 
 THRESHOLD = 0.7
 _SIMPLIFY = opencc.OpenCC("t2s")
+TRADITIONAL = opencc.OpenCC("s2t")
 
 
 def rows(home, key):
@@ -82,7 +84,7 @@ def leaks(train, test):
     for what, values in (
         ("family", lambda row: [row["family_id"]]),
         ("parent", lambda row: [*row["parent_ids"], row["prompt_id"]]),
-        ("text", lambda row: [_plain(row["text"])]),
+        ("text", lambda row: [plain(row["text"])]),
     ):
         there = {value: key for key, row in test.items() for value in values(row)}
         found += [
@@ -94,14 +96,14 @@ def leaks(train, test):
     return found + [("near", *pair) for pair in _near(train, test)]
 
 
-def _plain(text):
+def plain(text):
     folded = unicodedata.normalize("NFKC", text).lower()
     return _SIMPLIFY.convert("".join(c for c in folded if c.isalnum()))
 
 
 def _grams(text):
-    plain = _plain(text)
-    return {plain[i : i + 3] for i in range(max(1, len(plain) - 2))}
+    folded = plain(text)
+    return {folded[i : i + 3] for i in range(max(1, len(folded) - 2))}
 
 
 def _near(train, test):
@@ -149,4 +151,55 @@ def told(folder):
         "removed": found["removed"],
         "verdict": verdict,
         "any": verdict | found["edited"] | found["other"],
+    }
+
+
+def root_sides(home, folder=None):
+    """Sides by root text, in its plain form and as it is read, of the rows of a release.
+
+    A root is found over the parents of a row in the tables of the last run.
+    """
+    texts, parents = {}, {}
+    for path in home.glob("tables/**/*.parquet"):
+        table = pq.read_table(path)
+        names = set(table.column_names)
+        if {"post_id", "text"} <= names:
+            texts |= {row["post_id"]: row["text"] for row in table.to_pylist()}
+        if {"prompt_id", "parent_ids", "text"} <= names:
+            for row in table.to_pylist():
+                parents[row["prompt_id"]] = row["parent_ids"]
+                text = row.get("translated_from") or row["text"]
+                texts.setdefault(row["prompt_id"], text)
+    found = {"plain": defaultdict(set), "read": defaultdict(set)}
+    for side, of_side in zip(("train", "test"), sides(folder or newest(home)), strict=True):
+        for key in of_side:
+            for root in _roots(key, parents):
+                if texts[root]:
+                    found["plain"][plain(texts[root])].add(side)
+                    found["read"][_read(texts[root])].add(side)
+    return found
+
+
+def _roots(key, parents):
+    return (
+        [root for parent in parents[key] for root in _roots(parent, parents)]
+        if parents.get(key)
+        else [key]
+    )
+
+
+def _read(text):
+    return "".join(reading for reading in pypinyin.lazy_pinyin(plain(text)))
+
+
+def both(found):
+    """Root texts that stand on both sides, by form."""
+    return {form: [text for text, at in of.items() if len(at) > 1] for form, of in found.items()}
+
+
+def changed(before, now):
+    """Root texts of which the side is another one than before (both of `root_sides`), by form."""
+    return {
+        form: [text for text, at in of.items() if before[form].get(text, at) != at]
+        for form, of in now.items()
     }

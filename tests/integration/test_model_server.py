@@ -15,9 +15,10 @@ from chillguard.calls import call
 from chillguard.labeling import jury
 from chillguard.tables import lineage
 from resources.models.ledger import Ledger
-from resources.models.llm import Asker, LanguageModels, ModelRole
+from resources.models.llm import Asker, LanguageModels
 from resources.models.model_server import ModelServer
 from resources.models.progress import Progress
+from resources.models.roles import ModelRole
 from tests.integration.real_engine import PROBES
 
 pytestmark = pytest.mark.engine

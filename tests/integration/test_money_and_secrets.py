@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from resources.offline.lexicon import SAMPLES
-from tests.integration.conftest import SMALL
+from tests.integration.conftest import BUNDLED, SMALL
 from tests.resources.fake_endpoint import completion, serve
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.enable_socket]
@@ -30,12 +30,13 @@ def test_the_plan_says_what_a_run_will_pay_and_pays_nothing(make_house):
     before = _plan(house)
     assert house.calls() == 0
     assert before["calls_in_ledger"] == 0
-    assert "jury_votes/juror_1 | juror_1" in before["plan"]
+    asked = [(record.data["asset"], record.data["role"]) for record in before["plan"].records]
+    assert ("jury_votes/juror_1", "juror_1") in asked
     assert house.run().success
     after = _plan(house)
-    assert after["new_calls"] == after["calls_to_follow"] == 0
+    assert after["new_calls"] == after["new_calls_at_most"] == 0
     assert after["calls_in_ledger"] > 2000
-    assert 0 < before["new_calls"] <= house.calls()
+    assert 0 < before["new_calls"] <= house.calls() <= before["new_calls_at_most"]
 
 
 def test_the_plan_counts_exactly_the_votes_of_a_replaced_juror(make_house):
@@ -85,6 +86,7 @@ def _profile(tmp_path, url, **role):
     }
     document = {
         "extends": "offline",
+        **BUNDLED,
         "jurors": jurors,
         "real_prompts": [prompts],
         "settings": SMALL,

@@ -6,7 +6,7 @@ import sqlite3
 import pytest
 
 from chillguard import taxonomy
-from chillguard.rewriting import jobs, rewrites
+from chillguard.rewriting import jobs, methods, rewrites
 from chillguard.tables import lineage
 from resources.offline.lexicon import SAMPLES
 from tests.integration.conftest import SMALL
@@ -22,16 +22,16 @@ UPSTREAM = ("taxonomy", "real_prompts", "annotated_prompts", "rewritten_prompts"
 def change(monkeypatch):
     """Let other methods than the packaged ones be in force."""
 
-    def put(methods):
-        found = tuple(methods)
-        monkeypatch.setattr(rewrites, "methods", lambda: found)
-        rewrites._by_id.cache_clear()
-        rewrites._fitting.cache_clear()
+    def put(others):
+        in_force = tuple(others)
+        monkeypatch.setattr(methods, "methods", lambda: in_force)
+        methods.by_id.cache_clear()
+        methods.fitting.cache_clear()
 
     yield put
     monkeypatch.undo()
-    rewrites._by_id.cache_clear()
-    rewrites._fitting.cache_clear()
+    methods.by_id.cache_clear()
+    methods.fitting.cache_clear()
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def wanted(house):
     table, drawn = house.table("annotated_prompts"), []
     for row in table.to_pylist():
         texts = rewrites.draw(row, known, config)
-        drawn.append(tuple(rewrites._by_id()[key] for key in texts if texts[key] is None))
+        drawn.append(tuple(methods.by_id()[key] for key in texts if texts[key] is None))
     groups = jobs.groups(table, drawn, known, config.call_per, config.texts_per_call)
     return sorted(job.row_id for job in jobs.jobs(table, groups))
 
@@ -90,10 +90,10 @@ def test_without_a_change_nothing_is_asked(small):
 @pytest.mark.parametrize("small", ["method", "source"], indirect=True)
 def test_a_changed_instruction_is_asked_only_for_rows_of_its_method(small, change):
     before = made(small)
-    method = next(m for m in rewrites.methods() if m.instruction_zh and m.macro is None)
+    method = next(m for m in methods.methods() if m.instruction_zh and m.macro is None)
     of_method = [job for job in wanted(small) if method.id in job.split("/")]
     more = {"instruction_zh": f"{method.instruction_zh}语气要客气。"}
-    change(m.model_copy(update=more) if m.id == method.id else m for m in rewrites.methods())
+    change(m.model_copy(update=more) if m.id == method.id else m for m in methods.methods())
     assert 0 < len(of_method) < len(asked(small))
     assert new_calls(small) == of_method
     assert new_calls(small) == []
@@ -105,10 +105,10 @@ def test_a_changed_instruction_is_asked_only_for_rows_of_its_method(small, chang
 
 def test_an_added_method_is_asked_only_for_the_sources_that_now_draw_it(small, change):
     before, old = made(small), wanted(small)
-    model = next(m for m in rewrites.methods() if m.instruction_zh and m.macro is None)
+    model = next(m for m in methods.methods() if m.instruction_zh and m.macro is None)
     more = {"id": "house_style", "labels": lineage.LABELS, "instruction_zh": "改得更口语一些。"}
     added = model.model_copy(update=more)
-    change((*rewrites.methods(), added))
+    change((*methods.methods(), added))
     drawing = [job for job in wanted(small) if job.endswith("/house_style")]
     assert 0 < len(drawing) < len(small.rows("annotated_prompts"))
     assert new_calls(small) == drawing
@@ -122,9 +122,9 @@ def test_an_added_method_is_asked_only_for_the_sources_that_now_draw_it(small, c
 
 def test_a_removed_method_asks_only_for_what_its_sources_draw_instead(small, change):
     old = set(wanted(small))
-    method = next(m for m in rewrites.methods() if m.instruction_zh and m.macro is None)
+    method = next(m for m in methods.methods() if m.instruction_zh and m.macro is None)
     sources = {job.split("/")[0] for job in old if job.endswith(f"/{method.id}")}
-    change(m for m in rewrites.methods() if m.id != method.id)
+    change(m for m in methods.methods() if m.id != method.id)
     new = new_calls(small)
     assert set(new) == set(wanted(small)) - old
     assert {job.split("/")[0] for job in new} <= sources

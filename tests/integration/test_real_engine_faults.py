@@ -13,7 +13,7 @@ import pytest
 from chillguard.calls import call
 from chillguard.labeling import jury
 from chillguard.rows import records
-from resources.models import chat
+from resources.models import chat, failures
 from tests.integration.real_engine import (
     AT_ONCE,
     BENIGN,
@@ -146,7 +146,7 @@ async def queue_length(url):
     wire = chat.Wire(url, None, 10.0, 4)
     try:
         return await wire.queue_length()
-    except chat.Failed:
+    except failures.Failed:
         return "no answer in time"
     finally:
         await wire.close()

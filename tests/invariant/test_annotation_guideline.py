@@ -5,7 +5,8 @@ from chillguard import taxonomy
 from chillguard.release import audit
 from chillguard.tables import lineage
 
-GUIDELINE = (Path(__file__).parents[2] / "docs" / "annotation.md").read_text("utf-8")
+HOW_TO = Path(__file__).parents[2] / "docs" / "how-to"
+GUIDELINE = (HOW_TO / "annotation-guideline.md").read_text("utf-8")
 
 
 def test_the_guideline_lists_every_code_with_its_label():

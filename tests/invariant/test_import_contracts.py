@@ -13,10 +13,13 @@ ROOT = Path(__file__).parents[2]
 SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]
 ROOMS = SETTINGS["root_packages"]
 CONTRACTS = [contract["name"] for contract in SETTINGS["contracts"]]
-# Contract, module that is changed, import that is planted.
+DOMAIN = "The domain imports from the end of the lineage to its beginning"
+RESOURCES = "Resources import from what combines them to what stands alone"
+NO_CIRCLE = "No circle between modules or folders"
+# Contract, module that is changed or made, import that is planted.
 PLANTS = [
     ("Rooms import downwards only", "prompts/__init__.py", "import chillguard"),
-    ("Rooms import downwards only", "chillguard/identity.py", "from resources.home import state"),
+    ("Rooms import downwards only", "chillguard/identity.py", "import resources.database"),
     ("Rooms import downwards only", "resources/home/state.py", "import assets.checks"),
     ("Rooms import downwards only", "assets/crawl.py", "from pipelines import profile"),
     ("Assets never touch a service client", "assets/crawl.py", "import httpx"),
@@ -24,6 +27,15 @@ PLANTS = [
     ("The domain knows no orchestrator and no network", "chillguard/identity.py", "import dagster"),
     ("The domain knows no orchestrator and no network", "chillguard/identity.py", "import socket"),
     ("Prompts import jinja2 and nothing of ours", "prompts/__init__.py", "import pyarrow"),
+    (DOMAIN, "chillguard/keywords.py", "import chillguard.labeling.jury"),
+    (DOMAIN, "chillguard/cleaning/survivors.py", "from chillguard.release import split"),
+    (DOMAIN, "chillguard/tables/table.py", "import chillguard.identity"),
+    (DOMAIN, "chillguard/in_no_layer.py", "import json"),
+    (RESOURCES, "resources/home/state.py", "import resources.models.ledger"),
+    (RESOURCES, "resources/offline/writers.py", "from resources.vectors import embedding"),
+    (RESOURCES, "resources/in_no_layer/part.py", "import json"),
+    (NO_CIRCLE, "chillguard/calls/call.py", "from chillguard.calls import numbered"),
+    (NO_CIRCLE, "resources/home/whole.py", "import resources.home.releases"),
 ]
 
 
@@ -69,8 +81,22 @@ def test_every_contract_has_a_planted_breach_here():
 )
 def test_a_planted_breach_breaks_its_contract(copied, contract, module, statement):
     path = copied / module
-    path.write_text(path.read_text("utf-8") + f"\n{statement}\n", "utf-8")
+    path.parent.mkdir(exist_ok=True)
+    (path.parent / "__init__.py").touch()
+    with path.open("a", encoding="utf-8") as source:
+        source.write(f"\n{statement}\n")
     assert contract in _broken(copied)
+
+
+def test_no_import_hides_from_the_program():
+    # Such an import is a circle that only a type checker sees.
+    hidden = [
+        str(path.relative_to(ROOT))
+        for room in ROOMS
+        for path in (ROOT / room).rglob("*.py")
+        if "TYPE_CHECKING" in path.read_text("utf-8")
+    ]
+    assert hidden == []
 
 
 def test_every_room_is_under_the_contracts():

@@ -1,4 +1,4 @@
-"""Each threat of docs/security.md names tests that are there."""
+"""Each threat of docs/explanation/security.md names tests that are there."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 ROWS = [
     line.strip("|").split("|")
-    for line in (ROOT / "docs" / "security.md").read_text("utf-8").splitlines()
+    for line in (ROOT / "docs" / "explanation" / "security.md").read_text("utf-8").splitlines()
     if line.startswith("| **")
 ]
 THREATS = (

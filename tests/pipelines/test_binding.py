@@ -9,10 +9,10 @@ from pipelines import definitions
 from pipelines import profile as profiles
 from resources.crawlers.crawler import NetworkCrawler
 from resources.crawlers.files import FilesCrawler
-from resources.home.state import write_parquet
-from resources.offline.models import HashedEmbedder
+from resources.home.whole import write_parquet
 from resources.vectors.edge_store import EdgeStore
 from resources.vectors.embedding import BgeM3Embedder, EndpointEmbedder
+from resources.vectors.hashed import HashedEmbedder
 from resources.vectors.qdrant_store import QdrantStore
 from tests.chillguard import builders
 

@@ -1,3 +1,5 @@
+import re
+
 import dagster as dg
 import pytest
 import yaml
@@ -98,6 +100,33 @@ def test_there_is_an_asset_per_source_and_per_juror(build, write):
     assert votes == {f"jury_votes/juror_{slot}" for slot in range(1, 6)}
     upstream = {dep.asset_key.to_user_string() for dep in keys["labeled_prompts"].deps}
     assert votes <= upstream
+
+
+def test_a_source_with_a_chinese_name_has_a_key_in_latin_letters_and_its_own_name_in_its_rows(
+    build, write, tmp_path
+):
+    (tmp_path / "p.jsonl").write_text('{"text": "今天天气不错，适合去公园散步"}\n', "utf-8")
+    names = ["微博", "微波", "a-b", "a_b"]
+    posts = [{"name": name, "path": str(tmp_path / "p.jsonl")} for name in names]
+    defs = build(write(posts=posts))
+    keys = [key for key in _keys(defs) if key.startswith("crawled_posts/")]
+    assert len(keys) == 4
+    assert "crawled_posts/a_b" in keys
+    for key in keys:
+        assert re.fullmatch(r"crawled_posts/[A-Za-z0-9_]+", key)
+    weibo = [key for key in keys if key.startswith("crawled_posts/weibo_")]
+    assert len(weibo) == 2
+    wanted = ["taxonomy", "seed_keywords", "expanded_keywords", *keys, "post_index"]
+    job = defs.resolve_implicit_global_asset_job_def()
+    with dg.DagsterInstance.ephemeral() as instance:
+        run = job.execute_in_process(
+            instance=instance,
+            asset_selection=[dg.AssetKey(key.split("/")) for key in wanted],
+        )
+    assert run.success
+    tables = defs.resources["tables"]
+    rows = [tables.read(*key.split("/")).to_pylist()[0] for key in keys]
+    assert sorted(row["source"] for row in rows) == sorted(names)
 
 
 def test_the_card_is_made_from_the_whole_lineage(build):

@@ -85,7 +85,10 @@ def test_a_source_without_a_kind_is_a_file(write):
     [
         ({"name": "a", "kind": "telepathy"}, "posts.0: Input tag 'telepathy' found using 'kind'"),
         ({"kind": "quora"}, "posts.0.quora.name: Field required"),
-        ({"name": "a", "kind": "quora", "path": "p"}, "posts.0.quora.path: Extra inputs"),
+        (
+            {"name": "a", "kind": "quora", "path": "p"},
+            "posts.0.quora.path: there is no such setting",
+        ),
         ({"name": "a", "kind": "files", "enabled": True, "path": "p"}, "posts.0.files.enabled"),
         ({"name": "a", "kind": "quora", "max_pages": 0}, "posts.0.quora.max_pages"),
         ({"name": "a", "kind": "quora", "languages": ["fr"]}, "posts.0.quora.languages.0"),
@@ -105,7 +108,7 @@ def test_posts_that_are_no_list_are_named(sentence, posts):
 
 def test_names_of_files_and_network_sources_must_differ(sentence):
     both = [{"name": "one", "path": "p.jsonl"}, {"name": "one", "kind": "quora"}]
-    assert "source names must be unique ASCII identifiers: 'one'" in sentence(posts=both)
+    assert "source names must be unique" in sentence(posts=both)
 
 
 @pytest.mark.parametrize(
@@ -113,10 +116,10 @@ def test_names_of_files_and_network_sources_must_differ(sentence):
     [
         ({"kind": None}, "embedder.kind: Input should be"),
         ({"kind": "word2vec"}, "embedder.kind: Input should be"),
-        ({"kind": "bge-m3", "colour": "red"}, "embedder.colour: Extra inputs"),
-        ({"kind": "endpoint"}, "embedder: Value error, kind endpoint needs `url` (ending in /v1)"),
-        ({"kind": "endpoint", "url": "http://x/v1"}, "embedder: Value error, kind endpoint needs"),
-        ({"kind": "endpoint", "model": "m"}, "embedder: Value error, kind endpoint needs `url`"),
+        ({"kind": "bge-m3", "colour": "red"}, "embedder.colour: there is no such setting"),
+        ({"kind": "endpoint"}, "embedder: kind endpoint needs `url` (ending in /v1)"),
+        ({"kind": "endpoint", "url": "http://x/v1"}, "embedder: kind endpoint needs"),
+        ({"kind": "endpoint", "model": "m"}, "embedder: kind endpoint needs `url`"),
         (
             {"kind": "endpoint", "model": "m", "url": "http://x/v1", "api_key": "sk-secret"},
             "embedder.api_key: Input should be",
@@ -133,9 +136,9 @@ def test_an_embedder_that_cannot_be_is_told_what_it_lacks(sentence, part, says):
     ("part", "says"),
     [
         ({"kind": "faiss"}, "vector_store.kind: Input should be"),
-        ({"kind": "qdrant"}, "vector_store: Value error, kind qdrant needs `url`"),
+        ({"kind": "qdrant"}, "vector_store: kind qdrant needs `url`"),
         ({"kind": "edge", "quantization": "int4"}, "vector_store.quantization: Input should be"),
-        ({"kind": "edge", "folder": "x"}, "vector_store.folder: Extra inputs"),
+        ({"kind": "edge", "folder": "x"}, "vector_store.folder: there is no such setting"),
         (
             {"kind": "qdrant", "url": "http://x", "api_key": "sk-secret"},
             "vector_store.api_key: Input should be",
@@ -153,4 +156,6 @@ def test_a_query_may_be_kept_to_languages_sources_and_terms(write, sentence):
     found = profiles.load(write(settings={"synthesis": {"posts": posts}})).settings.synthesis.posts
     assert found.model_dump(mode="json") == posts
     with_fault = {"settings": {"synthesis": {"posts": {"lang": "zh"}}}}
-    assert sentence(**with_fault).startswith("settings.synthesis.posts.lang: Extra inputs")
+    assert sentence(**with_fault).startswith(
+        "settings.synthesis.posts.lang: there is no such setting"
+    )

@@ -182,18 +182,34 @@ def test_three_to_five_jurors_can_give_a_quorum(write, count):
 
 def test_a_role_without_a_model_is_named(tmp_path):
     document = yaml.safe_load((profiles.SHIPPED / "offline.yaml").read_text("utf-8"))
-    del document["roles"]["rewriter"], document["roles"]["expander"]
+    del document["samples"], document["roles"]["rewriter"], document["roles"]["expander"]
     path = tmp_path / "mine.yaml"
     path.write_text(yaml.safe_dump(document), "utf-8")
     assert "no model is bound to role expander, rewriter" in _sentence(str(path))
 
 
 @pytest.mark.parametrize(
-    ("names", "named"), [(["a", "a"], "'a'"), (["a-b"], "'a-b'"), (["1a"], "'1a'"), ([""], "''")]
+    ("names", "named"),
+    [
+        (["a", "a"], "'a'"),
+        (["微博", "微博"], "'微博'"),
+        (["a/b"], "'a/b'"),
+        ([".."], "'..'"),
+        ([" a"], "' a'"),
+        (["-"], "'-'"),
+        (["a\n"], "'a\\n'"),
+        (["长" * 61], "'长"),
+    ],
 )
-def test_source_names_must_be_unique_identifiers(write, names, named):
+def test_source_names_must_be_unique_and_of_letters(write, names, named):
     sentence = _sentence(write(posts=[{"name": name, "path": "p.jsonl"} for name in names]))
-    assert f"source names must be unique ASCII identifiers: {named}" in sentence
+    assert "source names must be unique, of at most 60 letters" in sentence
+    assert named in sentence
+
+
+@pytest.mark.parametrize("name", ["a-b", "1a", "微博", "知乎 2025", "Café", "日志_1"])
+def test_a_source_may_have_a_name_of_any_script(write, name):
+    assert profiles.load(write(posts=[{"name": name, "path": "p.jsonl"}])).posts[0].name == name
 
 
 @pytest.mark.parametrize("name", ["nothing", "nothing.yaml", ""])
@@ -364,3 +380,119 @@ def test_roles_of_the_loop_are_unknown_without_it(write):
 def test_the_approval_file_is_named_relative_to_the_profile(write, tmp_path):
     path = write(roles=GENERATOR, training={**TRAINING, "approval": "ok.yaml"})
     assert profiles.load(path).training.approval == tmp_path / "ok.yaml"
+
+
+OWN = {"name": "own", "path": "own.jsonl"}
+
+
+def _read_by(profile):
+    kinds = ("posts", "real_prompts", "public_prompts", "benchmarks")
+    return {kind: tuple(source.name for source in getattr(profile, kind)) for kind in kinds}
+
+
+def test_the_bundled_samples_are_read_where_a_profile_names_no_source(write):
+    samples = {
+        "posts": ("samples_zh", "samples_en"),
+        "real_prompts": ("samples",),
+        "public_prompts": ("samples",),
+        "benchmarks": (),
+    }
+    assert _read_by(profiles.load("offline")) == samples
+    assert _read_by(profiles.load(write(executor="multiprocess"))) == samples
+
+
+@pytest.mark.parametrize("kind", ["posts", "real_prompts", "public_prompts", "benchmarks"])
+def test_a_profile_that_names_a_source_reads_no_bundled_sample(write, tmp_path, kind):
+    read = _read_by(profiles.load(write(**{kind: [OWN]})))
+    assert read == {**dict.fromkeys(read, ()), kind: ("own",)}
+    child = tmp_path / "child.yaml"
+    child.write_text("extends: mine.yaml\n")
+    assert _read_by(profiles.load(str(child))) == read
+
+
+@pytest.mark.parametrize(
+    ("document", "says"),
+    [
+        ({"budgets": {"rewriten_prompts": {"calls": 1}}}, "did you mean 'rewritten_prompts'?"),
+        ({"budgets": {"jury_votes/juror_9": {"calls": 1}}}, "did you mean 'jury_votes/juror_"),
+        ({"budgets": {"taxonomy": {"calls": 1}}}, "neither `run` nor an asset that asks models"),
+        ({"settings": {"split": {"tset_share": 0.5}}}, "did you mean 'test_share'?"),
+        ({"settings": {"keyword": {}}}, "did you mean 'keywords'?"),
+        ({"roles": {"rewritter": {"model": "m"}}}, "did you mean 'rewriter'?"),
+        ({"roles": {"rewriter": {"modell": "m"}}}, "did you mean 'model'?"),
+        ({"posts": [{**OWN, "colums": {}}]}, "did you mean 'columns'?"),
+        ({"posts": [{"name": "a", "kind": "quora", "max_page": 1}]}, "did you mean 'max_pages'?"),
+        ({"settings": {"split": {"test_share": 5.0}}}, "less than or equal to 1, and is 5.0"),
+        ({"roles": {"rewriter": {"concurrency": -4}}}, "greater than or equal to 1, and is -4"),
+        ({"budgets": {"run": {"cost": -1}}}, "budgets.run.cost: Input should be greater"),
+        ({"settings": {"synthesis": {"queries_per_category": -3}}}, "and is -3"),
+        ({"real_prompts": [{**OWN, "limit": -5}]}, "and is -5"),
+        ({"settings": {"crawl": {"min_chars": 9, "max_chars": 8}}}, "nothing lies between them"),
+        ({"settings": {"split": {"test_share": float("nan")}}}, "is no number that a setting"),
+        ({"extends": "offlin"}, "did you mean 'offline'?"),
+    ],
+)
+def test_a_wrong_name_or_number_is_told_with_what_is_right(write, document, says):
+    assert says in _sentence(write(**document))
+
+
+def test_faults_are_told_one_a_line_and_ten_at_most(write):
+    bad = {f"setting_{n}": n for n in range(30)}
+    lines = _sentence(write(**bad)).splitlines()
+    assert 2 < len(lines) <= 10
+    assert all(line.startswith("profile ") for line in lines)
+    assert lines[-1].endswith("and 22 faults more")
+
+
+def test_words_that_yaml_1_1_takes_for_booleans_are_words(write, tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "extends: offline\nreal_prompts:\n"
+        "  - {name: own, path: p.jsonl, labels: {yes: unsafe, no: safe}, where: {on: [off]}}\n"
+        "  - {name: two, path: p.jsonl, labels: {1: unsafe, true: safe}, where: {on: [true, 2]}}\n"
+    )
+    one, two = profiles.load(str(path)).real_prompts
+    assert one.labels == {"yes": "unsafe", "no": "safe"}
+    assert one.where == {"on": ["off"]}
+    assert two.labels == {"1": "unsafe", "true": "safe"}
+    assert two.where == {"on": ["true", "2"]}
+
+
+def test_a_key_that_stands_twice_is_told_and_not_passed_over(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("extends: offline\nbudgets: {run: {calls: 1}}\nbudgets: {}\n")
+    assert "the key 'budgets' stands twice" in _sentence(str(path))
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ({"offline-expandr": PRICED}, "did you mean 'offline-expander'?"),
+        ({"offline-expander": {"prompt": -1, "completion": 2}}, "offline-expander.prompt"),
+        ({"offline-expander": {"prompt": float("inf"), "completion": 2}}, "a finite number"),
+        ({"offline-expander": {**PRICED, "image": 1}}, "offline-expander.image"),
+    ],
+)
+def test_a_price_that_is_of_no_model_or_no_price_is_told(write, tmp_path, content, says):
+    (tmp_path / "prices.yaml").write_text(yaml.safe_dump(content))
+    with pytest.raises(ProfileError) as caught:
+        profiles.load(write(prices="prices.yaml")).price_list()
+    assert says in str(caught.value)
+
+
+def test_a_variable_that_is_not_set_is_told_with_its_role_and_its_key(write, monkeypatch):
+    monkeypatch.setenv("SET_URL", "http://127.0.0.1:1/v1")
+    monkeypatch.delenv("UNSET", raising=False)
+    monkeypatch.delenv("CHILLGUARD_WEBHOOK_URL", raising=False)
+    jurors = [{"model": "m"}, {"model": "m", "url": {"env": "UNSET"}}, {"model": "m"}]
+    rewriter = {"model": "m", "url": [{"env": "SET_URL"}, {"env": "UNSET"}]}
+    path = write(jurors=jurors, roles={"rewriter": rewriter}, ledger={"env": "UNSET"})
+    assert profiles.unset_variables(profiles.load(path)) == [
+        f"profile mine: {owner}: the variable UNSET is not set: export it, or change `{place}` in "
+        "the profile"
+        for owner, place in (
+            ("role rewriter", "roles.rewriter.url.1"),
+            ("juror_2", "jurors.1.url"),
+            ("ledger", "ledger"),
+        )
+    ]

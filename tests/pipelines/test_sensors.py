@@ -183,3 +183,84 @@ def test_every_sensor_is_in_the_code_location(own, tmp_path):
     assert {sensor.name for sensor in defs.sensors} == {
         sensor.name for sensor in sensors.sensors(own)
     }
+
+
+class _Failing:
+    """A sensor whose runs fail, in an instance that remembers them."""
+
+    def __init__(self, instance, paths, text="no endpoint answers"):
+        self.instance, self.paths, self.cursor = instance, paths, None
+
+        @dg.op
+        def fail():
+            raise dg.Failure(text)
+
+        @dg.job(name="real_prompts_refresh")
+        def job():
+            fail()
+
+        self.job = job
+
+    def tick(self):
+        context = dg.build_sensor_context(instance=self.instance, cursor=self.cursor)
+        result = _sensor(self.paths)(context)
+        if isinstance(result, dg.SkipReason):
+            return result.skip_message
+        self.cursor = result.cursor
+        [request] = result.run_requests
+        tags = {**request.tags, "dagster/run_key": request.run_key}
+        self.job.execute_in_process(instance=self.instance, tags=tags, raise_on_error=False)
+        return request.run_key
+
+
+@pytest.fixture
+def instance():
+    with dg.DagsterInstance.ephemeral() as made:
+        yield made
+
+
+def test_a_run_that_failed_is_tried_again_a_few_times_under_keys_of_their_own(
+    paths, instance, monkeypatch
+):
+    monkeypatch.setattr(sensors, "_TRY_AGAIN_AFTER_S", (0, 0, 0))
+    desk = _Failing(instance, paths)
+    keys = [desk.tick() for _ in range(4)]
+    assert len(set(keys)) == 4
+    assert instance.get_runs_count() == 4
+    told = desk.tick()
+    assert "after 4 tries: mend the cause, then launch real_prompts_refresh" in told
+    paths[0].write_text("mended")
+    assert desk.tick() not in keys
+    assert instance.get_runs_count() == 5
+
+
+def test_another_try_waits_first(paths, instance):
+    desk = _Failing(instance, paths)
+    desk.tick()
+    assert desk.tick().endswith("failed: tried again in 5 min")
+    assert instance.get_runs_count() == 1
+
+
+def test_a_run_without_budget_is_not_tried_again(paths, instance, monkeypatch):
+    monkeypatch.setattr(sensors, "_TRY_AGAIN_AFTER_S", (0, 0, 0))
+    desk = _Failing(instance, paths, "the budget is used up (run: 5 of 5 calls)")
+    desk.tick()
+    assert "its budget is used up" in desk.tick()
+
+
+def test_a_run_that_succeeded_after_a_failure_is_not_tried_again(paths, instance, monkeypatch):
+    monkeypatch.setattr(sensors, "_TRY_AGAIN_AFTER_S", (0, 0, 0))
+    desk = _Failing(instance, paths)
+    desk.tick()
+
+    @dg.op
+    def work():
+        pass
+
+    @dg.job(name="real_prompts_refresh")
+    def job():
+        work()
+
+    desk.job = job
+    desk.tick()
+    assert desk.tick() == "no file changed"

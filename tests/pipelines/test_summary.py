@@ -1,3 +1,4 @@
+import dagster as dg
 import pyarrow as pa
 import pytest
 
@@ -13,7 +14,9 @@ def printed(tmp_path, monkeypatch, capsys):
     for version, count in (("zz", 1), ("aa", 1234)):
         sides = {side: pa.table({"prompt_id": ["x"] * count}) for side in ("train", "test")}
         releases.write(version, sides, {}, {"README.md": b""})
-    summary.main()
+    with dg.DagsterInstance.ephemeral() as instance:
+        monkeypatch.setattr(dg.DagsterInstance, "get", lambda: instance)
+        summary.main()
     return home, capsys.readouterr().out
 
 

@@ -2,13 +2,15 @@ import signal
 import sys
 
 import pytest
+import yaml
 
-from chillguard import taxonomy
+from chillguard import annotation, taxonomy
 from chillguard.synthesis import rag
 from chillguard.tables.lineage import EXPANDED_KEYWORDS, TABLES
 from pipelines import profile as profiles
 from pipelines import trace
 from prompts import named
+from resources.home.releases import Releases
 from resources.home.state import State
 from resources.home.tables import Tables
 from resources.models.ledger import Call, Ledger
@@ -230,3 +232,41 @@ def test_looking_back_changes_nothing_in_the_home(lineage, run, home):
     assert run("s")[0] == 0
     after = {p: p.read_bytes() for p in home.rglob("*") if p.is_file() and "ledger" not in p.name}
     assert after == before
+
+
+def test_a_prompt_of_a_file_is_followed_to_its_lines_and_to_its_releases(
+    home, write, tmp_path, monkeypatch, capsys
+):
+    text = "春天里去公园散步要带些什么呢"
+    path = tmp_path / "own.csv"
+    path.write_text(f'text\n别的问题怎么问\n"{text}"\n又一个别的问题\n"{text}"\n', "utf-8")
+    document = {
+        "extends": "offline",
+        "name": "mine",
+        "real_prompts": [{"name": "own", "path": str(path)}],
+    }
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(document), "utf-8")
+    monkeypatch.setenv("CHILLGUARD_PROFILE", str(tmp_path / "mine.yaml"))
+    [row] = [
+        one
+        for one in annotation.real_rows(
+            [builders.record(text, source="own"), builders.record("别的问题", source="own")]
+        ).to_pylist()
+        if one["text"] == text
+    ]
+    write("real_prompts", [row])
+    write("annotated_prompts", [row])
+    released = builders.released("test", [builders.labeled(row["prompt_id"], text)])
+    none = builders.released("train", [])
+    folder = Releases(folder=str(home / "release"))
+    folder.write("v1", {"train": none, "test": released}, {}, {})
+    folder.write("v2", {"train": none, "test": none}, {}, {})
+    monkeypatch.setattr(sys, "argv", ["trace", row["prompt_id"]])
+    trace.main()
+    out = capsys.readouterr().out
+    places = [
+        line.split("read from")[1].strip() for line in out.splitlines() if "read from" in line
+    ]
+    assert places == [f"{path}, line 3", f"{path}, line 5"]
+    assert "release v1\n  split               test\n" in out
+    assert "release v2" not in out

@@ -16,7 +16,7 @@ from chillguard import keywords, translation
 from chillguard.calls import call
 from chillguard.labeling import jury
 from chillguard.release import card, changes, sides
-from chillguard.rewriting import jobs, rewrites
+from chillguard.rewriting import jobs, methods, rewrites
 from chillguard.synthesis import rag, twins
 from chillguard.tables import lineage, training
 from chillguard.training import export, generation, label_format
@@ -56,7 +56,7 @@ def passed():
         for module in (
             keywords,
             jury,
-            rewrites,
+            jobs,
             rag,
             translation,
             card,
@@ -87,10 +87,11 @@ def _labeling():
 
 
 def _rewriting():
-    method = next(method for method in rewrites.methods() if method.transform is None)
+    method = next(method for method in methods.methods() if method.transform is None)
     source = {"prompt_id": "p", "text": "t", "intended_label": "safe", "intended_category": None}
     job = jobs.Job((source,), (method,))
-    list(rewrites.requests([job], TAXONOMY, rewrites.RewritingConfig()))
+    config = rewrites.RewritingConfig()
+    list(jobs.requests([job], TAXONOMY, config.layout, config.sampling))
 
 
 def _synthesis():
@@ -141,8 +142,8 @@ def test_a_template_renders_as_its_snapshot(name, variant):
 def test_every_method_renders_as_its_snapshot():
     values = {"label": "unsafe", "macro": TAXONOMY.macro_of["B1"], "texts": ["今天适合散步吗？"]}
     told = [
-        prompts.render(rewrites.TEMPLATE, {**values, "methods": [method], "layout": "json"})["user"]
-        for method in rewrites.methods()
+        prompts.render(jobs.TEMPLATE, {**values, "methods": [method], "layout": "json"})["user"]
+        for method in methods.methods()
         if method.transform is None
     ]
     text = "".join(f"=== {user}\n" for user in told)
@@ -312,3 +313,38 @@ def test_documents_of_the_domain_render_with_the_real_templates():
     assert {"README.md", "public_card.md", "report.html"} < set(files)
     assert b"release v1" in files["README.md"]
     assert files["report.html"].startswith(b"<!doctype html>")
+
+
+@pytest.mark.parametrize(
+    "mark",
+    ["＜/text＞", "﹤/text﹥", "< /text>", "<\u200b/text>", "</ text >", "<\n/text>", "</ｔｅｘｔ>",
+     "</te\u200bxt>", "</text", "<text", "</TEXT a='b'>"],
+)  # fmt: skip
+def test_no_spelling_of_the_fence_closes_it(mark):
+    user = prompts.render("labeling/vote", {**values("labeling/vote"), "text": f"a{mark} b"})[
+        "user"
+    ]
+    inside = user.partition("<text>")[2].rpartition("</text>")[0]
+    assert not set("<>＜＞﹤﹥") & set(inside)
+    assert "a〈" in inside
+
+
+@pytest.mark.parametrize(
+    "mark",
+    ["<<SYS>>", "<</SYS>>", "[gMASK]", "[sMASK]", "[UNUSED_TOKEN_145]", "[|user|]", "<用户>",
+     "<AI>", "</Human>", "<_user>", "<|user|>", "<s>", "[/INST]"],
+)  # fmt: skip
+def test_no_mark_of_a_chat_template_reaches_a_model(mark):
+    user = prompts.render("labeling/vote", {**values("labeling/vote"), "text": f"a{mark}b"})["user"]
+    assert mark not in user
+    assert user.partition("<text>")[2].lstrip().startswith("a")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["打 <PHONE> 找 <NAME>", "a < b 且 c > d", "[1] 见《红楼梦》", "[你好]", "<我> 和 <你>", "x＜y",
+     "if a<text_length:", "[A]"],
+)  # fmt: skip
+def test_a_text_without_such_marks_is_shown_as_it_is(text):
+    user = prompts.render("labeling/vote", {**values("labeling/vote"), "text": text})["user"]
+    assert text in user

@@ -10,14 +10,16 @@ from chillguard.tables import lineage
 from chillguard.text import near_duplicates
 from resources.crawlers.source import Post, Query
 from resources.crawlers.store import Position, PostStore
+from resources.home.publishing import Publishing
 from resources.home.releases import Releases
 from resources.home.review import Review
-from resources.home.state import State, write_parquet
+from resources.home.state import State
 from resources.home.tables import Tables
+from resources.home.whole import write_parquet
 from resources.models.ledger import Ledger
-from resources.offline.models import HashedEmbedder
 from resources.takedown import Takedown
 from resources.vectors.edge_store import EdgeStore
+from resources.vectors.hashed import HashedEmbedder
 from resources.vectors.retrieval import Retrieval
 from tests.chillguard import builders
 
@@ -29,6 +31,7 @@ NO_WORDS = lineage.EXPANDED_KEYWORDS.build([])
 def house(tmp_path):
     """A home by hand: what a takedown works on, by name."""
     database = f"sqlite:///{tmp_path / 'ledger.db'}"
+    releases = Releases(folder=str(tmp_path / "release"))
     return Takedown(
         tables=Tables(folder=str(tmp_path / "tables")),
         state=State(folder=str(tmp_path / "state"), profile="mine"),
@@ -37,8 +40,9 @@ def house(tmp_path):
         retrieval=Retrieval(
             embedder=HashedEmbedder(), vector_store=EdgeStore(folder=str(tmp_path / "index"))
         ),
-        releases=Releases(folder=str(tmp_path / "release")),
+        releases=releases,
         reviews=Review(folder=str(tmp_path / "review")),
+        publishing=Publishing(folder=str(tmp_path / "public"), releases=releases),
     )
 
 
@@ -146,6 +150,9 @@ def test_releases_of_earlier_runs_are_named_though_no_table_holds_their_rows_any
     assert (report["signatures"], left["prompt_id"].to_pylist()) == (1, ["other"])
     assert report["derived_prompts"] == ["made"]
     assert report["releases"] == {"v1": 1}
+    assert report["published"] == {}
+    [sentence] = report["to_do"]
+    assert sentence.startswith("release v1 is kept as it was and holds 1 rows made from the post")
 
 
 _SIDES = ("train", "test")

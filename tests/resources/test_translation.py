@@ -4,7 +4,8 @@ import dagster as dg
 import pytest
 from pydantic import ValidationError
 
-from resources.translation import OpusMtTranslator, RoleTranslator, Translator
+from resources.offline import lexicon
+from resources.translation import OpusMtTranslator, PhrasebookTranslator, RoleTranslator, Translator
 
 
 def _told(_):
@@ -44,3 +45,15 @@ def test_the_default_is_the_paper_s_model_in_simplified_script():
     found = OpusMtTranslator()
     assert (found.model, found.prefix) == ("Helsinki-NLP/opus-mt-en-zh", ">>cmn_Hans<<")
     assert (found.max_tokens, found.device) == (512, "cpu")
+
+
+def test_the_phrase_book_keeps_order_and_leaves_the_unknown_empty():
+    known = list(lexicon.translations().items())
+    texts = [known[3][0], "Nothing that is known.", known[0][0]]
+    assert PhrasebookTranslator().translate(texts) == [known[3][1], "", known[0][1]]
+    assert PhrasebookTranslator().translate([]) == []
+
+
+def test_the_phrase_book_knows_all_bundled_english_posts():
+    texts = list(lexicon.translations())
+    assert all(PhrasebookTranslator().translate(texts))

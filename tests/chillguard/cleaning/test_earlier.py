@@ -49,22 +49,38 @@ def test_earlier_rows_are_those_without_a_kept_candidate_in_the_text_of_the_newe
     releases = [_release(("a", ONE), ("b", TWO), ("c", ONE)), _release(("c", TWO))]
     dropped = builders.prompt("b", TWO, drop_reason="language", drop_evidence="en")
     found = earlier.departed(
-        releases, _candidates(builders.prompt("a", ONE), dropped), (), [], CONFIG
+        releases, _candidates(builders.prompt("a", ONE), dropped), (), [], CONFIG, {}
     )
     assert [(row["prompt_id"], row["text"]) for row in found.rows] == [("b", TWO), ("c", TWO)]
     assert found.signatures.shape == (2, 128)
 
 
+def test_a_row_of_the_same_origin_and_text_is_here_whatever_its_id_was():
+    release = _release(("old", ONE), ("b", TWO))
+    here = _candidates(builders.prompt("new", ONE), builders.prompt("p", TWO, origin="public"))
+    found = earlier.departed([release], here, (), [], CONFIG, {})
+    assert [row["prompt_id"] for row in found.rows] == ["b"]
+
+
+def test_an_earlier_row_is_of_the_family_that_took_over_from_its_own():
+    found = earlier.departed(
+        [_release(("a", ONE), ("b", TWO))], _candidates(), (), [], CONFIG, {"a": "today"}
+    )
+    assert [row["family_id"] for row in found.rows] == ["today", "b"]
+
+
 def test_rows_of_removed_posts_are_left_out():
-    found = earlier.departed([_release(("a", ONE), ("b", TWO))], _candidates(), {"a"}, [], CONFIG)
+    found = earlier.departed(
+        [_release(("a", ONE), ("b", TWO))], _candidates(), {"a"}, [], CONFIG, {}
+    )
     assert [row["prompt_id"] for row in found.rows] == ["b"]
 
 
 def test_a_saved_signature_is_used_and_a_missing_one_is_made():
     release = _release(("a", ONE), ("b", TWO))
-    made = earlier.departed([release], _candidates(), (), [], CONFIG)
+    made = earlier.departed([release], _candidates(), (), [], CONFIG, {})
     part = earlier.table(_release(("b", ONE)), CONFIG)
-    found = earlier.departed([release], _candidates(), (), [part], CONFIG)
+    found = earlier.departed([release], _candidates(), (), [part], CONFIG, {})
     assert (found.signatures[0] == made.signatures[0]).all()
     assert (found.signatures[1] == made.signatures[0]).all()
     assert not (made.signatures[0] == made.signatures[1]).all()

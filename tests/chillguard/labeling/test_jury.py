@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from chillguard import taxonomy
 from chillguard.calls import call
-from chillguard.labeling import jury
+from chillguard.labeling import docket, jury
 from chillguard.tables import lineage
 from tests.chillguard import builders
 
@@ -212,26 +212,51 @@ def test_anything_else_is_no_category(text):
         jury.parse_category(builders.answer(text), SMALL.codes)
 
 
+def _said(verdicts):
+    """An ask whose every role gives these verdicts by prompt id; None for no answer."""
+    say = lambda request: verdicts[request.row_id]  # noqa: E731
+    return builders.Ask(juror_1=say, juror_2=say, tie_breaker=say)
+
+
+def _prompts(*keys):
+    return [{"prompt_id": key, "text": f"{key}是什么？"} for key in keys]
+
+
 def test_a_vote_that_could_not_be_had_is_an_abstention_with_its_reason():
-    outcomes = [
-        call.Outcome("b", "k2", None, "refused"),
-        call.Outcome("a", "k1", jury.Verdict("unsafe", 0.75)),
-    ]
-    table = jury.vote_rows(outcomes, "juror_1", "m@1")
+    ask = _said({"a": "unsafe", "b": None})
+    table = jury.cast("juror_1", _prompts("b", "a"), SMALL, CONFIG, ask, "m@1")
     assert lineage.JURY_VOTES.problems(table) == []
-    assert builders.columns(table, "prompt_id", "verdict", "p_unsafe", "reason", "model") == [
-        ("a", "unsafe", 0.75, None, "m@1"),
-        ("b", "abstain", None, "refused", "m@1"),
+    rows = builders.columns(table, "prompt_id", "juror", "verdict", "p_unsafe", "model")
+    assert rows == [
+        ("a", "juror_1", "unsafe", None, "m@1"),
+        ("b", "juror_1", "abstain", None, "m@1"),
     ]
+    assert [row["reason"] is None for row in table.to_pylist()] == [True, False]
+
+
+def test_a_vote_carries_the_probability_of_unsafe():
+    outcome = call.Outcome("a", "k1", jury.Verdict("unsafe", 0.75))
+    table = jury.cast("juror_1", _prompts("a"), SMALL, CONFIG, lambda *_: iter([outcome]))
+    assert builders.columns(table, "p_unsafe", "call_key", "model") == [(0.75, "k1", "juror_1")]
+
+
+def test_a_decision_is_the_majority_else_the_tie_breaker_and_asks_for_no_category():
+    votes = {"a": _votes(("unsafe",) * 3), "b": _votes(("safe", "unsafe"))}
+    ask = _said({"b": "unsafe"})
+    rulings = jury.decide(_prompts("a", "b"), votes, SMALL, CONFIG, ask)
+    assert [(one.label, one.decided_by, one.category) for one in rulings.values()] == [
+        ("unsafe", "jury", None),
+        ("unsafe", "tie_breaker", None),
+    ]
+    assert [role for role, _ in ask.asked] == ["tie_breaker"]
 
 
 def test_votes_come_together_in_the_order_of_the_jurors():
     tables = [
-        jury.vote_rows([call.Outcome(key, "k", jury.Verdict(verdict, None))], juror, "m")
-        for key, verdict, juror in [
-            ("a", "safe", "juror_1"),
-            ("a", "unsafe", "juror_2"),
-            ("b", "safe", "juror_2"),
+        jury.cast(juror, _prompts(*verdicts), SMALL, CONFIG, _said(verdicts))
+        for juror, verdicts in [
+            ("juror_1", {"a": "safe"}),
+            ("juror_2", {"a": "unsafe", "b": "safe"}),
         ]
     ]
     assert jury.by_prompt(tables) == {
@@ -246,7 +271,7 @@ def _cleaned(*rows):
 
 def test_only_kept_rows_are_judged():
     table = _cleaned(builders.prompt("a"), builders.prompt("b", drop_reason="duplicate"))
-    assert [row["prompt_id"] for row in jury.to_judge(table, CONFIG)] == ["a"]
+    assert [row["prompt_id"] for row in docket.to_judge(table, CONFIG.relabel_public)] == ["a"]
 
 
 def test_labelled_rows_carry_their_ruling_and_the_votes():
@@ -293,14 +318,14 @@ def _public_rows():
 
 @pytest.mark.parametrize(("config", "judged"), [(CONFIG, "abcd"), (OWN, "cd")])
 def test_public_samples_with_a_label_are_judged_only_if_they_are_relabelled(config, judged):
-    rows = jury.to_judge(_public_rows(), config)
+    rows = docket.to_judge(_public_rows(), config.relabel_public)
     assert "".join(row["prompt_id"] for row in rows) == judged
 
 
 def test_a_public_sample_that_keeps_its_label_gets_a_category_and_says_who_decided():
     ask = builders.Ask(categorizer=lambda r: "M1a", tie_breaker=lambda r: "safe")
     votes = {key: _votes(("safe",) * 4) for key in "cd"}
-    rows = jury.to_label(_public_rows(), OWN)
+    rows = docket.to_label(_public_rows(), OWN.relabel_public)
     rulings = jury.rule(rows, votes, SMALL, OWN, ask)
     found = builders.by_id(jury.rows(_public_rows(), rulings, SMALL))
     kept = {

@@ -124,6 +124,29 @@ def test_errors_are_held_against_the_reviewer_before_dawid_skene(figure):
     assert figure("error_rate", "reviewed", juror="juror_1")[1] == 5
 
 
+def test_without_a_juror_the_effective_size_counts_the_pairs_of_the_others_only():
+    # On four safe anchors juror_1 and juror_2 err alike, juror_3 errs where they do not.
+    verdicts = (
+        ("unsafe", "unsafe", "safe", "safe"),
+        ("unsafe", "unsafe", "safe", "safe"),
+        ("safe", "safe", "unsafe", "unsafe"),
+    )
+    votes = lineage.ANCHOR_VOTES.build(
+        {**row, "intended_label": "safe"} for row in _anchor_votes(verdicts, 1).to_pylist()
+    )
+    empty = quality.Panel.of(
+        _labeled().slice(0, 0), {juror: table.slice(0, 0) for juror, table in _votes().items()}
+    )
+    table = quality.table(empty, 3, votes, None, [], lineage.REVIEW_DECISIONS.build([]))
+    sizes = {
+        row["juror"]: row["value"]
+        for row in table.to_pylist()
+        if row["reference"] == "anchors" and row["measure"] == "effective_size_without"
+    }
+    # The two that err alike are worth one juror; two that never err together are worth two.
+    assert sizes == {"juror_1": 2, "juror_2": 2, "juror_3": 1}
+
+
 def test_the_matrices_add_up_to_the_rows(measured, figure):
     assert figure("label_matrix", category="unsafe", other="unsafe") == (
         pytest.approx(2 / 3, abs=1e-6),

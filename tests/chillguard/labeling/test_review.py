@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chillguard.labeling import jury, review, review_export
+from chillguard.labeling import docket, jury, review, review_export
 from chillguard.rows import records
 from chillguard.tables import lineage
 from tests.chillguard import builders
@@ -39,6 +39,20 @@ def test_a_signed_and_dated_decision_is_read():
     assert (one.prompt_id, one.label, one.micro_category) == ("a", "unsafe", "M1a")
     assert (one.reviewer, one.text_hash, one.source, one.line) == ("li.wei", "h", "d.csv", 2)
     assert one.decided_on.isoformat() == "2026-11-25T00:00:00+00:00"
+
+
+@pytest.mark.parametrize(
+    "written", ["unsafe", "UNSAFE", "Unsafe", " unsafe\u3000", "ｕｎｓａｆｅ", "不安全"]
+)
+def test_a_label_is_read_however_it_is_written(written):
+    (one,), rejects = _read({**ROW, "label": written})
+    assert (one.label, rejects) == ("unsafe", [])
+
+
+@pytest.mark.parametrize("written", ["safe", "SAFE", "安全", " Safe "])
+def test_a_safe_label_is_read_however_it_is_written(written):
+    (one,), rejects = _read({**ROW, "label": written, "category": ""})
+    assert (one.label, rejects) == ("safe", [])
 
 
 @pytest.mark.parametrize(
@@ -285,7 +299,9 @@ def test_every_judged_row_is_labelled_dropped_or_decided_and_what_is_open_waits(
     reviewed = {str(n): ("unsafe", "M1a") for n in decided if n < len(table)}
     ask = builders.Ask(tie_breaker=lambda r: tie, categorizer=lambda r: code)
     config = jury.LabelingConfig(quorum=quorum)
-    rulings = jury.rule(jury.to_judge(clean, config), votes, SMALL, config, ask, reviewed)
+    rulings = jury.rule(
+        docket.to_judge(clean, config.relabel_public), votes, SMALL, config, ask, reviewed
+    )
     labeled = jury.rows(clean, rulings, SMALL)
     assert lineage.LABELED_PROMPTS.problems(labeled) == []
     waiting = {row["prompt_id"]: row for row in review.waiting(labeled, {})}
@@ -316,10 +332,15 @@ def _queue():
 
 
 def test_the_tasks_hold_what_a_reviewer_needs_and_what_a_decision_needs():
-    tasks = json.loads(review_export.files(_queue(), SMALL)[review_export.TASKS])
+    files = review_export.files(_queue(), SMALL)
+    tasks = json.loads(files[review_export.TASKS])
+    header = files[review_export.SHEET].decode("utf-8-sig").splitlines()[0].split(",")
     assert [task["data"]["prompt_id"] for task in tasks] == ["a", "b"]
     assert tasks[0]["data"]["text"] == builders.mixed("a")
     assert {"text_hash", "votes", "queue_reason", "rank"} <= tasks[0]["data"].keys()
+    for shown in (list(tasks[0]["data"]), header):
+        assert shown[-2:] == ["queue_reason", "votes"]
+        assert shown.index("text") < shown.index("votes")
 
 
 def test_the_labelling_config_asks_for_the_label_and_for_one_code_of_the_taxonomy():

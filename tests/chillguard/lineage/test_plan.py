@@ -51,7 +51,8 @@ class _Ledger:
                 self.asked.setdefault((asset, role), []).append(request.row_id)
                 text = self.known.get(role.partition("_")[0])
                 if text is None:
-                    yield call.Outcome(request.row_id, "", None, plan.UNASKED)
+                    key = call.call_key(role, "main", request, request.repeat)
+                    yield call.Outcome(request.row_id, key, None, call.UNASKED)
                     continue
                 try:
                     yield call.Outcome(request.row_id, "", parse(builders.answer(text)))
@@ -78,6 +79,7 @@ def _inputs(
     fixed=(),
     clean=None,
     reviewed=None,
+    new_posts="",
 ):
     seeds = {code: [{"zh": f"词{code}", "en": f"term {code}"}] for code in SMALL.codes}
     return plan.Inputs(
@@ -93,6 +95,8 @@ def _inputs(
         anchors=fixed,
         jurors=jurors,
         index=index,
+        new_posts=new_posts,
+        departed=lambda candidates: None,
         clean=clean,
         reviewed=reviewed,
         collected=collected,
@@ -101,37 +105,66 @@ def _inputs(
     )
 
 
-def test_with_nothing_known_every_call_is_counted_and_what_may_follow_is_told():
+def _foreseen(inputs, ledger, settings_=SETTINGS):
+    found = plan.dry_run(inputs, settings_, ledger.ask_for)
+    assert all(line.unsure for line in found if line.least < line.most)
+    return {(line.asset, line.role): (line.least, line.most) for line in found}
+
+
+def test_with_nothing_known_every_call_is_counted_and_what_may_follow_is_bounded():
     ledger = _Ledger()
-    to_come = plan.dry_run(_inputs(), SETTINGS, ledger.ask_for)
-    counts = ledger.counts
-    assert counts["expanded_keywords", "expander"] == 6
-    # Two queries per category, and one of them for twins too.
-    assert counts["synthesized_prompts", "synthesizer"] == 18
+    found = _foreseen(_inputs(), ledger)
+    rounds = SETTINGS.keywords.rounds
+    assert found["expanded_keywords", "expander"] == (6, 6 * rounds)
+    # Two queries per category, and one of them for twins too; keywords to come may change each.
+    assert found["synthesized_prompts", "synthesizer"] == (0, 18)
     (safe,) = [row for row in annotation.real_rows(REAL).to_pylist() if row["intended_label"]]
     drawn = rewrites.draw(safe, SMALL, SETTINGS.rewriting)
     asked = [key for key, text in drawn.items() if text is None]
-    assert counts["rewritten_prompts", "rewriter"] == len(asked) == 11
-    # Both real prompts, both public ones and the safe one's model-free rewrites.
+    # The other prompt waits for a label.
+    assert found["rewritten_prompts", "rewriter"] == (len(asked), len(asked) + 99)
+    assert len(asked) == 11
+    assert [found["annotated_prompts", f"juror_{n}"] for n in (1, 2, 3)] == [(1, 1)] * 3
+    assert found["annotated_prompts", "tie_breaker"] == (0, 1)
+    assert found["annotated_prompts", "categorizer"] == (0, 1)
+    # Of both real prompts, the vote on one is asked in annotation.
+    to_come = 18 * 2 + 99 + len(asked)
     judged = 4 + len(drawn) - len(asked)
-    assert [counts[f"jury_votes/juror_{n}", f"juror_{n}"] for n in (1, 2, 3)] == [judged] * 3
-    assert to_come == 18 * 2 + 11
-    assert ("labeled_prompts", "tie_breaker") not in ledger.asked
+    low, high = found["jury_votes/juror_1", "juror_1"]
+    assert low == 1
+    assert judged - 1 + to_come <= high
+    assert found["labeled_prompts", "tie_breaker"][0] == 0
 
 
 def test_extra_queries_of_steering_are_counted():
-    ledger = _Ledger()
-    to_come = plan.dry_run(_inputs(extra={"M1a": 4, "M2b": 1}), SETTINGS, ledger.ask_for)
-    assert ledger.counts["synthesized_prompts", "synthesizer"] == 18 + 5
-    assert to_come == (18 + 5) * 2 + 11
+    found = _foreseen(_inputs(extra={"M1a": 4, "M2b": 1}), _Ledger())
+    assert found["synthesized_prompts", "synthesizer"] == (0, 18 + 5)
+    settled = _foreseen(_inputs(extra={"M1a": 4}), _Ledger(expander={"keywords": []}))
+    low, high = settled["synthesized_prompts", "synthesizer"]
+    # Of queries of one category with equal keywords and posts, one request is asked.
+    assert 12 <= low == high <= 18 + 4
 
 
 def test_one_call_per_source_is_counted_once_and_brings_all_its_rewrites():
-    ledger = _Ledger()
     by_source = SETTINGS.rewriting.model_copy(update={"call_per": "source"})
     wanted = SETTINGS.model_copy(update={"rewriting": by_source})
-    assert plan.dry_run(_inputs(), wanted, ledger.ask_for) == 18 * 2 + 11
-    assert ledger.counts["rewritten_prompts", "rewriter"] == 1
+    found = _foreseen(_inputs(), _Ledger(), wanted)
+    assert found["rewritten_prompts", "rewriter"] == (1, 2)
+
+
+def test_calls_that_take_several_texts_are_all_unsure_while_one_has_no_label():
+    by_text = SETTINGS.rewriting.model_copy(update={"call_per": "texts"})
+    wanted = SETTINGS.model_copy(update={"rewriting": by_text})
+    low, high = _foreseen(_inputs(), _Ledger(), wanted)["rewritten_prompts", "rewriter"]
+    assert low == 0
+    assert high >= 11
+
+
+def test_posts_to_come_leave_every_query_unsure():
+    known = {"expander": {"keywords": []}, "synthesizer": {"prompts": []}}
+    line = ("synthesized_prompts", "synthesizer")
+    assert _foreseen(_inputs(), _Ledger(**known))[line] == (0, 0)
+    assert _foreseen(_inputs(new_posts="weibo is crawled"), _Ledger(**known))[line] == (0, 18)
 
 
 @pytest.mark.parametrize(("verdict", "categorized"), [("safe", False), ("unsafe", True)])
@@ -144,7 +177,7 @@ def test_with_every_answer_known_nothing_is_to_come_and_all_stages_are_seen(verd
         tie=verdict,
         categorizer="M1a",
     )
-    assert plan.dry_run(_inputs(), SETTINGS, ledger.ask_for) == 0
+    assert set(_foreseen(_inputs(), ledger).values()) == {(0, 0)}
     assert (("labeled_prompts", "categorizer") in ledger.asked) is categorized
     votes = {tuple(sorted(rows)) for (asset, _), rows in ledger.asked.items() if "jury" in asset}
     assert len(votes) == 1
@@ -166,9 +199,10 @@ def test_the_plan_asks_for_each_row_once_per_role_and_asset():
             assert len(set(rows)) == len(rows)
 
 
-def test_before_the_first_index_nothing_is_retrieved_and_no_post_is_asked_about():
-    ledger = _Ledger()
-    plan.dry_run(_inputs(index=None), SETTINGS, ledger.ask_for)
+def test_before_the_first_index_nothing_is_retrieved_and_any_query_may_be_asked():
+    ledger = _Ledger(expander={"keywords": []})
+    found = _foreseen(_inputs(index=None, new_posts="the posts are not read yet"), ledger)
+    assert found["synthesized_prompts", "synthesizer"] == (0, 18)
     assert ("synthesized_prompts", "synthesizer") not in ledger.asked
     assert ("annotated_prompts", "juror_1") in ledger.asked
 
@@ -197,7 +231,14 @@ def _refreshes(inputs, **known):
 
 
 def test_anchors_are_asked_anew_where_a_new_release_follows():
-    known = {"juror": "safe", "tie": "safe", "categorizer": "M1a"}
+    known = {
+        "expander": {"keywords": []},
+        "synthesizer": {"prompts": []},
+        "rewriter": _rewrite("换个说法再问一遍怎么样？"),
+        "juror": "safe",
+        "tie": "safe",
+        "categorizer": "M1a",
+    }
     last = {}
     real = plan.survivors.clean
 

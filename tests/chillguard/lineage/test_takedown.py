@@ -5,13 +5,20 @@ from chillguard.lineage import takedown
 from chillguard.rows import removal
 from chillguard.synthesis import rag, twins
 from chillguard.tables import lineage
+from chillguard.text import matching
 from tests.chillguard import builders
 
 URL = "https://example.org/7"
 
 
+TEXTS = {f"p{n}": builders.mixed(n) for n in range(1, 5)}
+FAMILY = matching.family_id(TEXTS["p1"])
+
+
 def _crawled(*rows):
-    return lineage.CRAWLED_POSTS.build([builders.post(*row[:3], **row[3]) for row in rows])
+    return lineage.CRAWLED_POSTS.build(
+        [builders.post(*row[:3], **{"text": TEXTS[row[0]], **row[3]}) for row in rows]
+    )
 
 
 # One text in two sources, and another post of the first.
@@ -48,18 +55,33 @@ def test_a_request_means_posts_by_own_id_source_and_id_url_or_post_id(request_, 
 @pytest.mark.parametrize("request_", ["7", "news:x", URL, "p1"])
 def test_the_marks_are_of_every_source_that_holds_the_text(request_):
     found = takedown.posts(request_, CRAWLED)
-    assert found.marks == {"p1", "forum:7", "news:x", URL}
+    assert found.marks == {"p1", FAMILY, "forum:7", "news:x", URL}
     assert found.native_ids == {"forum": {"7"}, "news": {"x"}}
 
 
 def test_a_post_without_a_url_has_no_mark_of_it():
-    assert removal.marks("p", "n", "s", None) == removal.marks("p", "n", "s", "") == {"p", "s:n"}
+    for url in (None, ""):
+        assert removal.marks("p", "n", "s", url, None) == {"p", "s:n"}
+        assert removal.marks("p", "n", "s", url, "f") == {"p", "s:n", "f"}
+
+
+def test_a_copy_in_another_spelling_goes_too():
+    copy = ("p4", "9", "blog", {"text": "\u200b".join(TEXTS["p1"])})
+    found = takedown.posts("forum:7", [*CRAWLED, _crawled(copy)])
+    assert found.post_ids == {"p1", "p4"}
+    assert {"p4", "blog:9"} <= found.marks
 
 
 PROMPTS = [
-    builders.prompt("made", family_id="p1", query_id="q", context_post_ids=["p2"], call_key="c1"),
-    builders.prompt("beside", family_id="p2", query_id="q", context_post_ids=["p1"], call_key="c1"),
-    builders.prompt("other", family_id="p2", query_id="r", context_post_ids=["p3"], call_key="c2"),
+    builders.prompt(
+        "made", parent_ids=["p1"], query_id="q", context_post_ids=["p2"], call_key="c1"
+    ),
+    builders.prompt(
+        "beside", parent_ids=["p2"], query_id="q", context_post_ids=["p1"], call_key="c1"
+    ),
+    builders.prompt(
+        "other", parent_ids=["p2"], query_id="r", context_post_ids=["p3"], call_key="c2"
+    ),
     builders.prompt("real", call_key="c3"),
 ]
 
@@ -83,7 +105,7 @@ def test_the_draw_is_the_row_that_asked_whatever_the_order_of_its_posts(twin):
     posts = tuple({"post_id": key} for key in ("p2", "p1", "p0"))
     query = rag.Query(query_id="q", category="M1a", number=0, keywords=(), text="问")
     asked = rag.Draw(query, posts, twin)
-    shown = {"family_id": "p1", "context_post_ids": ["p0", "p2"]}
+    shown = {"parent_ids": ["p1"], "context_post_ids": ["p0", "p2"]}
     row = builders.prompt("a", query_id="q", method=asked.method, **shown)
     assert asked.draw_id in _followed([row]).row_ids
 

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chillguard.release import audit, split
+from chillguard.rows import records
 from tests.chillguard import builders
 
 CODES = builders.SMALL.codes
@@ -24,6 +25,14 @@ def _read(sheet):
 def _filled(test, *fills):
     lines = _read(audit.sheet(test.to_pylist()))
     return [line | fill for line, fill in zip(lines, fills, strict=False)]
+
+
+def _decide(lines):
+    """Decisions of a sheet's rows, and what is rejected of it."""
+    rejects = []
+    parsed = [records.Parsed(n, line) for n, line in enumerate(lines, 2)]
+    made = audit.decisions(parsed, CODES, rejects)
+    return made, [(one.line, one.column, one.reason) for one in rejects]
 
 
 @settings(max_examples=40)
@@ -73,37 +82,46 @@ def test_any_text_survives_the_sheet_as_data(text):
         ({"label_1": "safe"}, None),
         ({"label_1": "safe", "label_2": "unsafe"}, None),
         ({"label_1": " Unsafe ", "label_2": "unsafe"}, "unsafe"),
+        ({"label_1": "不安全", "label_2": "UNSAFE"}, "unsafe"),
+        ({"label": "ＳＡＦＥ"}, "safe"),
+        ({"label": "安全"}, "safe"),
         ({"label_1": "safe", "label_2": "unsafe", "label": "safe"}, "safe"),
         ({"label_1": "unclear", "label_2": "unclear"}, "unclear"),
     ],
 )
 def test_a_row_is_decided_by_the_last_word_or_by_two_who_agree(fill, label):
-    (made,) = audit.decisions(_filled(_test(1), fill), CODES)
+    (made,), rejects = _decide(_filled(_test(1), fill))
+    assert rejects == []
     assert made.label == label
 
 
 @pytest.mark.parametrize(
-    ("fill", "says"),
+    ("fill", "column", "reason"),
     [
-        (
-            {"label_1": "maybe"},
-            "line 2, column 'label_1': 'maybe' is none of safe, unsafe, unclear",
-        ),
-        ({"category": "Z9"}, "line 2, column 'category': 'Z9' is no code of the taxonomy"),
+        ({"label_1": "maybe"}, "label_1", "'maybe' is none of safe, unsafe, unclear"),
+        ({"category": "Z9"}, "category", "'Z9' is no code of the taxonomy"),
+        ({"label": None}, "label", "the line ends before this column"),
+        ({"prompt_id": "k000"}, "prompt_id", "stands in line 2 too; merge the lines"),
     ],
 )
-def test_a_wrong_entry_is_told_by_line_and_column(fill, says):
-    with pytest.raises(audit.AuditError, match=says):
-        audit.decisions(_filled(_test(1), fill), CODES)
+def test_one_bad_cell_rejects_its_row_by_line_and_column_and_no_other(fill, column, reason):
+    fine = {"label": "safe"}
+    made, rejects = _decide(_filled(_test(3), fine, fill, fine))
+    assert [(one.prompt_id, one.label) for one in made] == [("k000", "safe"), ("k002", "safe")]
+    assert rejects == [(3, column, reason)]
 
 
-def test_a_missing_column_and_a_line_that_stands_twice_are_told():
+def test_a_row_that_could_not_be_read_is_rejected_with_its_reason():
+    rejects = []
+    assert audit.decisions([records.Parsed(7, {}, "more fields")], CODES, rejects) == []
+    assert rejects == [records.Reject("audit_sheet", 7, "*", "more fields")]
+
+
+def test_a_sheet_without_a_column_is_told():
     lines = _filled(_test(1), {})
-    with pytest.raises(audit.AuditError, match="line 3: prompt k000 stands twice"):
-        audit.decisions(lines * 2, CODES)
     del lines[0]["label_2"]
-    with pytest.raises(audit.AuditError, match="line 2: there is no column 'label_2'"):
-        audit.decisions(lines, CODES)
+    with pytest.raises(audit.AuditError, match="there is no column 'label_2'; keep all columns"):
+        _decide(lines)
 
 
 def test_the_report_counts_right_labels_categories_and_what_does_not_count():
@@ -112,7 +130,7 @@ def test_the_report_counts_right_labels_categories_and_what_does_not_count():
     lines = _filled(test, both[0] | {"category_1": "M1b", "category_2": "M1b"}, *both[1:], {})
     lines += [lines[-1] | {"prompt_id": "gone", "label": "safe"}]
     lines += [lines[1] | {"prompt_id": "k005", "text_hash": "of another text"}]
-    found = audit.report(audit.decisions(lines, CODES), test)
+    found = audit.report(_decide(lines)[0], test)
     assert (found.judged, found.right) == (3, 2)
     assert (found.unclear, found.open, found.stale) == (1, 1, 2)
     assert (found.categories, found.categories_right) == (1, 0)
@@ -123,10 +141,10 @@ def test_the_report_counts_right_labels_categories_and_what_does_not_count():
 def test_without_a_decision_there_is_no_report():
     test = _test(2)
     assert audit.report([], test) is None
-    assert audit.report(audit.decisions(_filled(test, {}, {}), CODES), test) is None
+    assert audit.report(_decide(_filled(test, {}, {}))[0], test) is None
 
 
-# From scipy.stats.binomtest(hits, n).proportion_ci(method="wilson").
+# By Wilson's formula with z = 1.959964.
 @pytest.mark.parametrize(
     ("hits", "n", "low", "high"),
     [(0, 10, 0.0, 0.27753), (10, 10, 0.72247, 1.0), (380, 400, 0.92412, 0.96738)],

@@ -122,7 +122,7 @@ def test_documents_of_a_release_without_rows_render(tables):
 
 @pytest.mark.parametrize(
     ("text", "shown"),
-    [("今天适合散步吗？", "今天… (8 chars)"), ("", "… (0 chars)"), (None, "… (0 chars)")],
+    [("今天适合散步吗？", "今天… (8 chars)"), ("", "… (0 chars)"), (None, None)],
 )
 def test_a_masked_row_shows_two_characters_and_the_length(text, shown):
     row = builders.prompt("a", text)

@@ -30,15 +30,17 @@ def test_the_same_text_in_two_benchmarks_stands_in_both():
     assert builders.columns(table, "drop_reason") == [None, None]
 
 
+def _prepare(rows, side, benchmarks):
+    table, earlier = lineage.LABELED_PROMPTS.build(rows), sides.Earlier(frozen={"a": side})
+    return sides.prepare(table, earlier, split.SplitConfig(), GATE, {}, benchmarks=benchmarks)
+
+
 @pytest.mark.parametrize("text", [BASE, NEAR, "·".join(BASE)])
 def test_train_loses_its_row_of_a_pair_with_a_benchmark(text):
     rows = [builders.labeled(f"k{n}", builders.mixed(n + 10)) for n in range(10)]
     rows.append(builders.labeled("a", BASE))
     benchmarks = _benchmark(text, builders.mixed(99))
-    parts = sides.prepare(
-        lineage.LABELED_PROMPTS.build(rows), (), {"a": "train"}, split.SplitConfig(), GATE,
-        benchmarks=benchmarks,
-    )  # fmt: skip
+    parts = _prepare(rows, "train", benchmarks)
     (row,) = parts.drops.to_pylist()
     (key,) = [r["prompt_id"] for r in benchmarks.to_pylist() if r["text"] == text]
     assert (row["prompt_id"], row["drop_reason"], row["split"]) == ("a", "leak", "train")
@@ -51,10 +53,7 @@ def test_test_may_hold_a_benchmark_row():
         builders.labeled("a", BASE),
         *(builders.labeled(f"k{n}", builders.mixed(n + 10)) for n in range(5)),
     ]
-    parts = sides.prepare(
-        lineage.LABELED_PROMPTS.build(rows), (), {"a": "test"}, split.SplitConfig(), GATE,
-        benchmarks=_benchmark(BASE),
-    )  # fmt: skip
+    parts = _prepare(rows, "test", _benchmark(BASE))
     assert parts.drops.num_rows == 0
     assert "a" in parts.test["prompt_id"].to_pylist()
 

@@ -12,7 +12,7 @@ def test_only_rows_that_may_be_redistributed_keep_their_text():
         builders.labeled("b", "不可公开的话", may_redistribute=False, translated_from="Another."),
     ]
     table = publishing.published(builders.released("train", rows))
-    assert publishing.PUBLISHED.problems(table) == []
+    assert publishing.form().problems(table) == []
     assert builders.columns(table, "prompt_id", "text", "label") == [
         ("a", "可以公开的话", "unsafe"),
         ("b", None, "safe"),
@@ -28,8 +28,8 @@ def test_no_column_holds_another_form_of_the_text_or_a_call():
         "call_key",
         "context_post_ids",
     }
-    assert not inside & set(publishing.PUBLISHED.arrow.names)
-    assert set(publishing.PUBLISHED.arrow.names) <= set(lineage.TRAIN_SET.arrow.names)
+    assert not inside & set(publishing.form().arrow.names)
+    assert set(publishing.form().arrow.names) <= set(lineage.TRAIN_SET.arrow.names)
 
 
 def test_the_note_says_when_and_not_who():

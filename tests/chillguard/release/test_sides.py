@@ -15,9 +15,10 @@ SPLIT = split.SplitConfig()
 BASE = builders.mixed(1, words=18)
 
 
-def _prepare(rows, released=(), frozen=None, config=SPLIT, gate=GATE):
+def _prepare(rows, released=(), frozen=None, config=SPLIT, gate=GATE, texts=None, roots=None):
     table = lineage.LABELED_PROMPTS.build(rows)
-    parts = sides.prepare(table, set(released), frozen or {}, config, gate)
+    earlier = sides.Earlier(set(released), frozen or {}, texts or {})
+    parts = sides.prepare(table, earlier, config, gate, roots or {})
     for name, part in zip(("TRAIN_SET", "TEST_SET", "RELEASE_DROPS"), _tables(parts), strict=True):
         assert getattr(lineage, name).problems(part) == []
     return parts
@@ -153,6 +154,30 @@ def test_near_duplicates_on_one_side_stay(side):
     assert _drops(_leaky(side, side)) == {}
 
 
+def test_a_family_whose_root_has_its_like_in_test_costs_train_all_its_rows():
+    near = BASE[:-4] + "甲" + BASE[-3:]
+    rows = [*_far(10), builders.labeled("own", builders.mixed(77), family_id="k001")]
+    given = {"k001": "train", "k002": "test"}
+    parts = _prepare(rows, frozen=given, roots={"k001": BASE, "k002": near, "k003": "别的"})
+    assert _drops(parts).keys() == {"k001", "own"}
+    assert {reason for reason, _ in _drops(parts).values()} == {"leak"}
+    assert _drops(parts)["own"][1].startswith("root is like that of family k002: jaccard=0.")
+    assert _drops(_prepare(rows, frozen={**given, "k001": "test"}, roots={"k001": BASE})) == {}
+
+
+def test_a_text_released_on_the_other_side_enters_neither():
+    rows = _far(10)
+    texts = {rows[1]["text_hash"]: "train", rows[2]["text_hash"]: "test"}
+    parts = _prepare(rows, frozen={"k001": "test", "k002": "test"}, texts=texts)
+    assert _drops(parts) == {"k001": ("leak", "text was released in train")}
+
+
+def test_a_public_copy_of_a_root_in_test_enters_neither_side():
+    copy = builders.labeled("p", builders.mixed(77), family_id="k001", origin="public")
+    parts = _prepare([*_far(10), copy], frozen={"k001": "test"})
+    assert _drops(parts) == {"p": ("leak", "public row of a family in test")}
+
+
 def test_new_families_are_those_without_a_side_before_and_have_one_now():
     rows = _far(10)
     rows[0]["may_train"] = False
@@ -195,6 +220,21 @@ def test_any_change_of_content_is_another_version(change):
     changed = [{**rows[0], **change}, *rows[1:]]
     assert sides.version(builders.released("train", changed), test) != one
     assert sides.version(builders.released("train", rows[1:]), test) != one
+
+
+def test_a_source_under_another_name_is_the_same_version():
+    test = builders.released("test", [])
+    one, two = (
+        builders.released("train", [builders.labeled("a", origin="real", method=name)])
+        for name in ("may", "june")
+    )
+    assert sides.version(one, test) == sides.version(two, test)
+    made = {"parent_ids": ["p"], "origin": "rewrite"}
+    one, two = (
+        builders.released("train", [builders.labeled("a", method=name, **made)])
+        for name in ("role_play", "emoji")
+    )
+    assert sides.version(one, test) != sides.version(two, test)
 
 
 def test_a_row_on_the_other_side_is_another_version():

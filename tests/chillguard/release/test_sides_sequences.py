@@ -65,7 +65,7 @@ def _releases(sequence, config, gate):
     released, frozen = set(), {}
     for rows in sequence:
         table = lineage.LABELED_PROMPTS.build(rows)
-        parts = sides.prepare(table, released, frozen, config, gate)
+        parts = sides.prepare(table, sides.Earlier(released, frozen), config, gate, {})
         new = sides.new_families(parts, frozen)
         yield rows, dict(frozen), parts
         released |= set(sides.both(parts)["prompt_id"].to_pylist())
@@ -112,7 +112,8 @@ def test_sides_accounts_and_distances_hold_after_every_release(sequence, config,
         released |= set(sides.both(parts)["prompt_id"].to_pylist())
         new = sides.new_families(parts, known).to_pylist()
         frozen = known | {row["family_id"]: row["split"] for row in new}
-    again = sides.prepare(lineage.LABELED_PROMPTS.build(rows), released, frozen, config, gate)
+    table, earlier = lineage.LABELED_PROMPTS.build(rows), sides.Earlier(released, frozen)
+    again = sides.prepare(table, earlier, config, gate, {})
     version = sides.version(parts.train, parts.test)
     assert sides.version(again.train, again.test) == version
     assert sides.new_families(again, frozen).num_rows == 0

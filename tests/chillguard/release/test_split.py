@@ -45,10 +45,15 @@ def test_every_family_is_on_one_side_and_frozen_ones_stay(data):
 
 @settings(max_examples=50)
 @given(released_rows())
-def test_public_families_are_in_train_only(rows):
+def test_new_families_with_a_public_row_are_in_train(rows):
     public = {row["family_id"] for row in rows if row["origin"] == "public"}
-    sides = split.assign(rows, dict.fromkeys(public, "test"), CONFIG)
+    sides = split.assign(rows, {}, CONFIG)
     assert {sides[key] for key in public} <= {"train"}
+
+
+def test_a_family_in_test_stays_there_when_a_public_copy_of_its_root_comes():
+    rows = [_row("a", "f"), _row("b", "f", origin="public")]
+    assert split.assign(rows, {"f": "test"}, CONFIG) == {"f": "test"}
 
 
 @settings(max_examples=50)

@@ -8,14 +8,14 @@ import pydantic
 import pytest
 
 from chillguard import taxonomy
-from chillguard.rewriting import rewrites, transforms
+from chillguard.rewriting import methods, rewrites, transforms
 from chillguard.rows import guards
 from chillguard.tables import lineage
 from tests.chillguard import builders
 
 TAXONOMY = taxonomy.parse(taxonomy.packaged("taxonomy.yaml"), "packaged")
 CODE = {macro.code: macro.micro[0].code for macro in TAXONOMY.macro}
-BY_ID = {method.id: method for method in rewrites.methods()}
+BY_ID = {method.id: method for method in methods.methods()}
 GUARD = guards.GuardConfig()
 ENGLISH = "Which path around the lake is good for a morning walk?"
 
@@ -133,6 +133,15 @@ def test_the_number_of_rewrites_is_a_setting_and_more_keep_the_earlier_methods(c
     more = rewrites.draw(_prompt("s"), TAXONOMY, _config(rewrites_per_prompt=count + 1))
     assert len(few) == count
     assert [*more][:count] == [*few]
+
+
+def test_a_prompt_that_is_spelled_anew_draws_the_same_methods(swap):
+    swap(*(method for method in rewrites.methods() if method.transform is None))
+    for n in range(20):
+        one = _prompt("a", text=builders.mixed(n), family_id=f"f{n}")
+        two = _prompt("b", text="·".join(builders.mixed(n)), family_id=f"f{n}")
+        drawn = [rewrites.draw(row, TAXONOMY, _config()) for row in (one, two)]
+        assert list(drawn[0]) == list(drawn[1])
 
 
 def test_a_transform_that_would_change_nothing_is_passed_over(swap):

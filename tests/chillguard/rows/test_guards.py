@@ -16,7 +16,7 @@ SOURCE = "周末想带家里的老人去公园散步，哪条路线比较平坦�
 
 def _check(text, source=None, languages=("zh", "en"), config=CONFIG, **columns):
     row = builders.prompt("p", text, **{"lang": language.detect(text), **columns})
-    return guards.check(row, config, languages, TAXONOMY, source)
+    return guards.check(row, config, languages, TAXONOMY, source) or {}
 
 
 @pytest.mark.parametrize(
@@ -232,21 +232,21 @@ def test_the_first_label_of_the_taxonomy_is_named_and_a_short_one_never():
     assert _check(text)["drop_evidence"] == f"label of {one.code}"
     short = taxonomy.Taxonomy.model_construct(macro=())
     row = builders.prompt("p", text, lang="zh")
-    assert guards.check(row, CONFIG, ("zh",), short) == {}
+    assert guards.check(row, CONFIG, ("zh",), short) is None
 
 
 def test_a_dropped_row_stays_as_it_was():
     for gone in ({"drop_reason": "quarantined", "drop_evidence": "not JSON"},):
         assert _check("抱歉，我无法协助。", **gone) == {}
         row = builders.prompt("p", None, **gone)
-        assert guards.check(row, CONFIG, ("zh",), TAXONOMY, SOURCE) == {}
+        assert guards.check(row, CONFIG, ("zh",), TAXONOMY, SOURCE) is None
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=80))
 def test_a_guard_never_changes_the_row_and_says_both_columns_or_none(text):
     row = builders.prompt("p", text, lang="zh")
     before = dict(row)
-    found = guards.check(row, CONFIG, ("zh",), TAXONOMY, SOURCE)
+    found = guards.check(row, CONFIG, ("zh",), TAXONOMY, SOURCE) or {}
     assert row == before
     assert set(found) in (set(), {"drop_reason", "drop_evidence"})
     assert all(found.values())

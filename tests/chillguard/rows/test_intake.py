@@ -3,7 +3,7 @@ import pytest
 from chillguard import identity
 from chillguard.rows import intake
 from chillguard.tables import lineage
-from chillguard.text import screening
+from chillguard.text import matching, personal_data, screening
 from tests.chillguard import builders
 
 
@@ -28,9 +28,29 @@ def test_a_screened_text_leaves_only_its_hash(forbidden):
     assert forbidden not in str(found)
 
 
+def test_a_text_over_the_bound_leaves_only_its_hash_and_is_read_by_no_pattern(monkeypatch):
+    monkeypatch.setattr(personal_data, "replace", None)
+    text = "天" * (intake.MAX_CHARS + 1)
+    found = intake.admit(text)
+    evidence = f"{intake.MAX_CHARS + 1} characters, at most {intake.MAX_CHARS} are read"
+    assert found == intake.Admitted(None, identity.text_hash(text), "too_long", evidence)
+    row = intake.prompt("real", "file", [], text)
+    assert (row["text"], row["drop_reason"], row["drop_evidence"]) == (None, "too_long", evidence)
+
+
+@pytest.mark.parametrize(
+    "shape", ["1 ", "1\u00a0２", "@", "((", "a.a.a.a@", "一三八", "0a1b:", "路1号"]
+)
+def test_a_text_as_long_as_the_bound_is_admitted_whatever_it_is_made_of(shape):
+    text = (shape * intake.MAX_CHARS)[: intake.MAX_CHARS - 1] + "x"
+    found = intake.admit(text)
+    assert found.drop_reason is None
+    assert found.text
+
+
 def test_a_prompt_is_the_root_of_its_own_family_unless_told():
     row = intake.prompt("real", "file", [], "今天适合散步吗？")
-    assert row["family_id"] == row["prompt_id"]
+    assert row["family_id"] == matching.family_id("今天适合散步吗？")
     assert row["lang"] == "zh"
     child = intake.prompt("rewrite", "m", [row["prompt_id"]], "明天呢？", family_id="root")
     assert child["family_id"] == "root"
@@ -60,6 +80,26 @@ def test_whatever_tells_two_births_apart_gives_another_id(other):
     assert one["prompt_id"] != two["prompt_id"]
 
 
+def test_the_name_of_a_source_is_no_part_of_an_id_and_stays_as_provenance():
+    one, two = (intake.prompt("real", name, [], "今天适合散步吗？") for name in ("may", "june"))
+    assert one == two | {"method": "may"}
+
+
+def test_copies_in_other_spellings_are_rows_of_their_own_in_one_family():
+    spellings = (
+        "今天适合散步吗？",
+        "今天适合散步吗",
+        "今天適合散步嗎？",
+        "今\u200b天适合散步吗？😀",
+    )
+    rows = [intake.prompt("real", "m", [], text) for text in spellings]
+    assert len({row["prompt_id"] for row in rows}) == len(spellings)
+    assert len({row["family_id"] for row in rows}) == 1
+    public = intake.prompt("public", "m", [], spellings[0])
+    assert public["prompt_id"] != rows[0]["prompt_id"]
+    assert public["family_id"] == rows[0]["family_id"]
+
+
 def test_columns_of_a_row_are_no_part_of_its_identity():
     birth = ("real", "m", [], "今天适合散步吗？")
     one, two = intake.prompt(*birth), intake.prompt(*birth, source_label="safe", may_train=False)
@@ -69,7 +109,7 @@ def test_columns_of_a_row_are_no_part_of_its_identity():
 def test_an_empty_slot_is_a_row_without_text():
     row = intake.prompt("rag", "rag", ["p"], None, drop_reason="no_source", drop_evidence="e")
     assert row["text"] is None
-    assert "lang" not in row
+    assert row["lang"] is None
     assert row["drop_reason"] == "no_source"
 
 

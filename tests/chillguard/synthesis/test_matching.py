@@ -17,7 +17,10 @@ TEXTS = {
     "p3": "夜市的烧烤摊油烟很大，楼上的住户晚上不敢开窗户睡觉。",
     "p4": "地铁换乘通道里的扶梯又坏了，赶火车的人拖着箱子爬楼梯。",
 }
-POSTS = {key: {"post_id": key, "text": text, **builders.TERMS} for key, text in TEXTS.items()}
+POSTS = {
+    key: {"post_id": key, "family_id": key, "text": text, **builders.TERMS}
+    for key, text in TEXTS.items()
+}
 MADE = {
     "p1": "湖边的银杏叶子全黄了，周末带老人去公园散步合适吗？",
     "p2": "图书馆的自习室七点就坐满了，怎样才能借到书？",
@@ -34,7 +37,7 @@ def _answered(text, draw=DRAW):
     table = rag.generate([draw], builders.SMALL, CONFIG, guards.GuardConfig(), ask)
     assert lineage.SYNTHESIZED_PROMPTS.problems(table) == []
     rows = table.to_pylist()
-    assert sorted(row["family_id"] for row in rows) == sorted(p["post_id"] for p in draw.posts)
+    assert sorted(row["family_id"] for row in rows) == sorted(p["family_id"] for p in draw.posts)
     return {row["family_id"]: row for row in rows}
 
 

@@ -8,6 +8,7 @@ from chillguard import identity
 from chillguard.rows import guards
 from chillguard.synthesis import rag
 from chillguard.tables import lineage
+from chillguard.text import matching
 from tests.chillguard import builders
 
 SMALL = builders.SMALL
@@ -21,6 +22,7 @@ ONE, TWO, THREE = "怎样给阳台的花浇水？", "去图书馆借书要带什
 POSTS = {
     identity.post_id(builders.mixed(seed)): {
         "post_id": identity.post_id(builders.mixed(seed)),
+        "family_id": matching.family_id(builders.mixed(seed)),
         "text": builders.mixed(seed),
         **builders.TERMS,
     }
@@ -87,11 +89,27 @@ def test_one_per_cent_more_keywords_changes_few_queries():
     assert 0 < changed < 400 * 0.06
 
 
+def test_posts_that_are_spelled_anew_stay_drawn():
+    config = rag.SynthesisConfig(queries_per_category=20, twin_queries=0)
+    asked = rag.queries(POOL, SMALL, config)
+
+    def drawn(spelled):
+        posts = {}
+        for seed in range(40):
+            text = spelled(builders.mixed(seed))
+            key = identity.post_id(text)
+            posts[key] = {"post_id": key, "family_id": matching.family_id(text), "text": text}
+        made = rag.draws(asked, [[*posts]] * len(asked), posts, config)
+        return [[post["family_id"] for post in draw.posts] for draw in made]
+
+    assert drawn(str) == drawn("·".join) == drawn(lambda text: f"{text}😀")
+
+
 def test_one_per_cent_more_posts_changes_few_draws():
     config = rag.SynthesisConfig(queries_per_category=100, twin_queries=0)
     asked = rag.queries(POOL, SMALL, config)
     keys = [identity.digest(n) for n in range(101)]
-    posts = {key: {"post_id": key} for key in keys}
+    posts = {key: {"post_id": key, "family_id": f"f {key}"} for key in keys}
     before = rag.draws(asked, [keys[:100]] * len(asked), posts, config)
     after = rag.draws(asked, [keys] * len(asked), posts, config)
     changed = sum(one != two for one, two in zip(before, after, strict=True))
@@ -149,7 +167,7 @@ def test_each_prompt_belongs_to_the_family_of_its_own_post(layout):
     for number, key in enumerate(KEYS[:3], 1):
         row = found[key]
         assert row["text"] == texts[number]
-        assert row["family_id"] == key
+        assert row["family_id"] == POSTS[key]["family_id"]
         assert sorted(row["context_post_ids"]) == sorted(set(KEYS[:3]) - {key})
         assert row["drop_reason"] is None
         assert (row["origin"], row["method"], row["is_twin"]) == ("rag", "rag", False)
@@ -223,4 +241,4 @@ def test_every_slot_of_a_run_is_accounted_for(layout):
     assert len(rows) == sum(len(draw.posts) for draw in drawn)
     kept = [row for row in rows if row["drop_reason"] is None]
     assert len(kept) == len(first)
-    assert all(row["text"] == POSTS[row["family_id"]]["text"] for row in kept)
+    assert all(row["text"] == POSTS[row["parent_ids"][0]]["text"] for row in kept)

@@ -13,7 +13,10 @@ CODES = SMALL.codes
 POOL = lineage.EXPANDED_KEYWORDS.build(
     [builders.keyword(code, f"{code}词{n}") for code in CODES for n in range(8)]
 )
-POSTS = {f"p{n}": {"post_id": f"p{n}", "text": builders.mixed(n)} for n in range(12)}
+POSTS = {
+    f"p{n}": {"post_id": f"p{n}", "family_id": f"f{n}", "text": builders.mixed(n)}
+    for n in range(12)
+}
 
 
 def _config(**settings):

@@ -16,7 +16,8 @@ POOL = lineage.EXPANDED_KEYWORDS.build(
     [builders.keyword(code, f"{code}词{n}") for code in SMALL.codes for n in range(8)]
 )
 POSTS = {
-    f"p{n}": {"post_id": f"p{n}", "text": builders.mixed(n), **builders.TERMS} for n in range(9)
+    f"p{n}": {"post_id": f"p{n}", "family_id": f"f{n}", "text": builders.mixed(n), **builders.TERMS}
+    for n in range(9)
 }
 
 
@@ -96,7 +97,7 @@ def test_twins_are_safe_and_marked_and_of_the_family_and_category_of_their_post(
     for row in rows:
         assert row["intended_label"] == ("safe" if row["is_twin"] else "unsafe")
         assert row["method"].startswith("twin_") is row["is_twin"]
-        assert (row["origin"], row["parent_ids"]) == ("rag", [row["family_id"]])
+        assert (row["origin"], row["parent_ids"]) == ("rag", [row["family_id"].replace("f", "p")])
         beside = unsafe[row["query_id"], row["family_id"]]
         for name in ("intended_category", "context_post_ids", "may_train", "may_redistribute"):
             assert row[name] == beside[name]

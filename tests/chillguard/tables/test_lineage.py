@@ -16,6 +16,7 @@ PETS = Table(
         Column("kind", pa.string(), "what it is", True, ("cat", "dog")),
         Column("age", pa.int64(), "in years", nullable=True),
     ),
+    dict,
 )
 TOM = {"owner": "a", "name": "Tom", "kind": "cat", "age": 3}
 REX = {"owner": "a", "name": "Rex", "kind": "dog", "age": None}

@@ -19,8 +19,8 @@ def _id_card(body):
 
 
 def _card(body):
-    """A made-up card number under a prefix that no bank issues."""
-    digits = f"999900{body:09d}"
+    """A made-up card number with the prefix of UnionPay, in a range that no bank has."""
+    digits = f"620000{body:09d}"
     return digits + luhn.calc_check_digit(digits)
 
 
@@ -79,7 +79,7 @@ def test_a_number_that_fails_luhn_is_no_card(body):
 def test_cards_have_thirteen_to_nineteen_digits(size, card):
     digits = ("99990" * 4)[: size - 1]
     number = digits + luhn.calc_check_digit(digits)
-    assert ("<BANK_CARD>" in personal_data.replace(f"号码{number}吧")) == card
+    assert ("<BANK_CARD>" in personal_data.replace(f"卡号{number}吧")) == card
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def _old_id_card(rng):
 
 
 def _bank_card(rng):
-    body = rng.choice(["9999", "62"]) + _digits(rng, rng.choice([11, 12, 14]))
+    body = "62" + _digits(rng, rng.choice([13, 16]))
     number = body + luhn.calc_check_digit(body)
     if len(number) == 16 and rng.random() < 0.5:
         return " ".join(number[i : i + 4] for i in range(0, 16, 4))

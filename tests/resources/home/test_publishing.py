@@ -143,3 +143,39 @@ def test_a_release_of_an_earlier_version_of_the_code_is_told(publishing, approva
     (releases.path(VERSION, "train").parent / card.PUBLIC_CARD).unlink()
     with pytest.raises(dg.Failure, match="materialize dataset_card again; nothing was written"):
         publishing.publish(approval(), VERSION)
+
+
+@pytest.mark.parametrize("name", ["train.parquet", "test.parquet", "train.jsonl", "release.json"])
+def test_a_release_that_was_tampered_with_is_refused_by_the_name_of_the_file(
+    publishing, approval, releases, tmp_path, name
+):
+    path = releases.path(VERSION, "train").parent / name
+    path.write_bytes(path.read_bytes() + b"\n")
+    with pytest.raises(dg.Failure, match=f"release {VERSION}: {name} is not what SHA256SUMS says"):
+        publishing.publish(approval(), VERSION)
+    assert list(tmp_path.glob("public/*")) == []
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda sums: sums.unlink(), "SHA256SUMS is missing or cannot be read"),
+        (lambda sums: sums.write_bytes(b"\xff"), "SHA256SUMS is missing or cannot be read"),
+        (lambda sums: sums.write_text(""), "SHA256SUMS does not name train.parquet"),
+        (lambda sums: sums.with_name("train.jsonl").unlink(), "train.jsonl is missing"),
+    ],
+)
+def test_a_release_that_nobody_can_vouch_for_is_refused(
+    publishing, approval, releases, tmp_path, spoil, says
+):
+    spoil(releases.path(VERSION, "train").parent / "SHA256SUMS")
+    with pytest.raises(dg.Failure, match=says):
+        publishing.publish(approval(), VERSION)
+    assert list(tmp_path.glob("public/*")) == []
+
+
+def test_published_copies_that_hold_prompts_are_told_by_folder(publishing, approval):
+    assert publishing.holding({"a"}) == {}
+    folder = publishing.publish(approval(), None)
+    assert publishing.holding({"a", "b", "gone"}) == {str(folder): 3}
+    assert publishing.holding({"gone"}) == {}

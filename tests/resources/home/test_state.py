@@ -1,4 +1,3 @@
-import hashlib
 import json
 
 import dagster as dg
@@ -7,7 +6,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from chillguard.tables import lineage
-from resources.home import state
 from resources.home.state import State
 
 
@@ -110,19 +108,6 @@ def test_many_releases_are_read_in_their_order(kept):
     assert list(kept.splits()) == [f"f{number}" for number in range(12)]
 
 
-def test_a_written_file_has_the_digest_that_is_returned(tmp_path):
-    path = tmp_path / "deep" / "pool.parquet"
-    digest = state.write_parquet(_pool("a"), path)
-    assert digest == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert pq.read_table(path).equals(_pool("a"))
-    assert [one.name for one in path.parent.iterdir()] == ["pool.parquet"]
-
-
-def test_the_same_table_gives_the_same_bytes(tmp_path):
-    digests = {state.write_parquet(_pool("a", "b"), tmp_path / name) for name in ("one", "two")}
-    assert len(digests) == 1
-
-
 def test_a_write_that_fails_leaves_the_pool_as_it_was(kept, monkeypatch):
     kept.save_keywords(_pool("a"))
 
@@ -131,7 +116,7 @@ def test_a_write_that_fails_leaves_the_pool_as_it_was(kept, monkeypatch):
         raise OSError("disk full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(state.pq, "write_table", fail)
+        patch.setattr(pq, "write_table", fail)
         with pytest.raises(OSError, match="disk full"):
             kept.save_keywords(_pool("a", "b"))
     assert kept.keywords().equals(_pool("a"))

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from chillguard.tables import lineage
+from chillguard.tables import ALL, lineage
 from chillguard.tables.table import SchemaError
 from resources.home import tables
 from resources.home.tables import Tables, TablesIOManager
@@ -101,11 +101,11 @@ def test_a_write_that_fails_leaves_the_table_as_it_was(manager, monkeypatch, mom
 
     def fail(*args, **_):
         if moment == "writing":
-            args[1].write(b"half")
+            args[1].write_bytes(b"half")
         raise OSError("disk full")
 
     with monkeypatch.context() as patch:
-        place = (tables.pq, "write_table") if moment == "writing" else (Path, "rename")
+        place = (tables.pq, "write_table") if moment == "writing" else (Path, "replace")
         patch.setattr(*place, fail)
         with pytest.raises(OSError, match="disk full"):
             _store(manager, _table("a", "b"))
@@ -116,7 +116,7 @@ def test_a_write_that_fails_leaves_the_table_as_it_was(manager, monkeypatch, mom
 
 def test_a_first_write_that_fails_leaves_no_table(manager, path, monkeypatch):
     def fail(table, file, **_):
-        file.write(b"half")
+        file.write_bytes(b"half")
         raise OSError("disk full")
 
     with monkeypatch.context() as patch:
@@ -217,3 +217,24 @@ def test_a_replacement_that_breaks_the_schema_leaves_the_table(manager, outside)
         outside.write(_table("b").drop_columns(["zh"]), "seed_keywords")
     assert _load(manager).equals(_table("a"))
     assert outside.made() == [("seed_keywords",)]
+
+
+def test_a_stored_table_shows_its_columns(manager):
+    shown = _store(manager, _table("a"))["dagster/column_schema"].value
+    columns = {column.name: column for column in shown.columns}
+    assert list(columns) == lineage.SEED_KEYWORDS.names
+    assert columns["keyword_id"].constraints.unique
+    assert not columns["zh"].constraints.nullable
+    assert columns["en"].description == "English form"
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_shown_columns_say_what_the_schema_says(name):
+    table = ALL[name]
+    shown = {column.name: column for column in tables.column_schema(table).columns}
+    for column in table.columns:
+        kind = shown[column.name]
+        assert (kind.type, kind.description) == (str(column.type), column.doc)
+        assert kind.constraints.nullable == column.nullable
+        assert ("holds_text" in kind.tags) == column.holds_text
+        assert bool(kind.constraints.other) == bool(column.values)

@@ -10,14 +10,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from chillguard.rows import records
-from resources.inputs import files
+from resources.inputs import files, json_rows, texts
 
 
 def _read(path, **more):
     rejects = []
     source = records.SourceConfig(name="mine", path=path, **more)
-    texts = [row["text"] for row in records.accept(files.parsed_rows(source), source, [], rejects)]
-    return texts, [(r.source, r.line, r.reason) for r in rejects]
+    read = [row["text"] for row in records.accept(files.parsed_rows(source), source, [], rejects)]
+    return read, [(r.source, r.line, r.reason) for r in rejects]
 
 
 def _line(text="今天天气不错"):
@@ -27,7 +27,7 @@ def _line(text="今天天气不错"):
 @pytest.fixture
 def small(monkeypatch):
     """Bounds that a test can reach: lines of 64 KiB, files that unpack to 256 KiB at least."""
-    monkeypatch.setattr(files, "_MAX_FIELD", 1 << 16)
+    monkeypatch.setattr(texts, "MAX_FIELD", 1 << 16)
 
 
 def _drained(path):
@@ -54,8 +54,8 @@ def test_a_packed_bomb_is_refused_in_one_sentence_and_little_memory(tmp_path, sm
     assert peak < 1 << 20
 
 
-def _parquet(path, texts, **how):
-    pq.write_table(pa.table({"text": texts}), path, compression="zstd", **how)
+def _parquet(path, values, **how):
+    pq.write_table(pa.table({"text": values}), path, compression="zstd", **how)
 
 
 @pytest.mark.parametrize("use_dictionary", [False, True], ids=["packed", "said once"])
@@ -74,12 +74,12 @@ def test_a_parquet_bomb_is_refused_before_it_is_held(tmp_path, small, use_dictio
 def test_a_parquet_file_of_texts_is_read(tmp_path, small):
     path = tmp_path / "texts.parquet"
     _parquet(path, [f"{n} 今天天气不错" for n in range(30_000)])
-    texts, rejects = _read(path)
-    assert (len(texts), rejects) == (30_000, [])
+    found, rejects = _read(path)
+    assert (len(found), rejects) == (30_000, [])
 
 
 def test_a_huge_array_is_refused_before_it_is_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "_MAX_ARRAY", 1 << 20)
+    monkeypatch.setattr(json_rows, "_MAX_DOCUMENT", 1 << 20)
     path = tmp_path / "array.json"
     path.write_bytes(b"[" + b" " * (1 << 20) + b"]")
     with pytest.raises(dg.Failure, match="this one has more than 1 MiB"):
@@ -89,8 +89,8 @@ def test_a_huge_array_is_refused_before_it_is_read(tmp_path, monkeypatch):
 def test_texts_that_pack_well_are_read(tmp_path, small):
     path = tmp_path / "same.jsonl.gz"
     path.write_bytes(gzip.compress(b"".join(_line(f"{n} 今天天气不错") for n in range(3000))))
-    texts, rejects = _read(path)
-    assert (len(texts), rejects) == (3000, [])
+    found, rejects = _read(path)
+    assert (len(found), rejects) == (3000, [])
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "jsonl.gz"])
@@ -104,8 +104,8 @@ def test_an_endless_line_is_one_rejected_row(tmp_path, small, ending, last):
     content = b"".join(lines)
     path = tmp_path / f"long.{ending}"
     path.write_bytes(gzip.compress(content, 1) if ending.endswith("gz") else content)
-    texts, rejects = _read(path)
-    assert texts == ["一"] if last else ["一", "二"]
+    found, rejects = _read(path)
+    assert found == ["一"] if last else ["一", "二"]
     assert rejects == [("mine", 2, "longer than 64 KiB")]
 
 
@@ -115,8 +115,8 @@ def test_a_line_up_to_the_bound_is_read(tmp_path, small, ends):
     line = _line("x" * ((1 << 16) - frame - 1))[:-1]
     path = tmp_path / "edge.jsonl"
     path.write_bytes(line + ends)
-    texts, rejects = _read(path)
-    assert ([len(text) for text in texts], rejects) == ([(1 << 16) - frame - 1], [])
+    found, rejects = _read(path)
+    assert ([len(text) for text in found], rejects) == ([(1 << 16) - frame - 1], [])
 
 
 def test_deep_nesting_is_one_rejected_row(tmp_path):

@@ -116,24 +116,65 @@ def test_a_request_waits_twice_as_long_after_each_failure_and_never_over_eight_s
     assert longest / 2 <= min(pauses) < 0.75 * longest < max(pauses) <= longest
 
 
-def test_a_breaker_opens_after_a_row_of_failures_and_lets_single_requests_through():
+def _fails(breaker, at, sent_at=None):
+    breaker.failed(at, "HTTP 500", at if sent_at is None else sent_at)
+
+
+def _down(at=19.0):
     breaker = Breaker()
-    for second in range(20):
-        assert breaker.allows(float(second), in_flight=50)
-        breaker.failed(float(second), "HTTP 500")
+    for number in range(20):
+        _fails(breaker, at - 19 + number)
+    return breaker
+
+
+def test_a_breaker_opens_after_a_row_of_failures_and_lets_single_requests_through():
+    breaker = _down()
     assert breaker.is_out(20.0, 0.0)
-    assert not breaker.allows(19.1, in_flight=0)
-    assert breaker.allows(19.6, in_flight=0)
-    assert not breaker.allows(19.6, in_flight=1)
+    assert not breaker.allows(19.1)
+    assert breaker.allows(19.6)
+    breaker.sent(19.6)
+    assert not breaker.allows(19.7)
     breaker.succeeded()
-    assert breaker.allows(19.6, in_flight=50)
+    assert breaker.allows(19.7)
     assert not breaker.is_out(30.0, 0.0)
+
+
+def test_what_was_in_flight_when_an_outage_began_does_not_make_the_pause_longer():
+    breaker = _down()
+    for _ in range(64):
+        _fails(breaker, 19.2, sent_at=18.9)
+    assert breaker.retry_at == 19.5
+    breaker.sent(19.5)
+    _fails(breaker, 19.6, sent_at=18.9)
+    assert not breaker.allows(19.7)
+    _fails(breaker, 19.8, sent_at=19.5)
+    assert breaker.retry_at == pytest.approx(20.3)
+
+
+def test_each_trial_that_fails_doubles_the_pause_up_to_half_a_minute():
+    breaker, pauses = _down(), []
+    for _ in range(9):
+        at = breaker.retry_at
+        breaker.sent(at)
+        _fails(breaker, at)
+        pauses.append(breaker.retry_at - at)
+    assert pauses == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
+
+
+def test_a_pause_of_its_own_is_no_reason_to_give_up():
+    breaker = _down()
+    for _ in range(8):
+        breaker.sent(breaker.retry_at)
+        _fails(breaker, breaker.retry_at)
+    breaker.down_since = now = breaker.retry_at - 25.0
+    assert not breaker.is_out(now + 1, 10.0)
+    assert breaker.is_out(now + 11, 10.0)
 
 
 def test_failures_between_successes_do_not_open_it():
     breaker = Breaker()
     for second in range(100):
-        breaker.failed(float(second), "HTTP 500")
+        _fails(breaker, float(second))
         if second % 10 == 9:
             breaker.succeeded()
     assert breaker.down_since is None
@@ -143,4 +184,20 @@ def test_failures_between_successes_do_not_open_it():
 def test_retry_after_is_honoured(at, allowed):
     breaker = Breaker()
     breaker.paused(until=5.0)
-    assert breaker.allows(at, in_flight=0) is allowed
+    assert breaker.allows(at) is allowed
+
+
+def test_the_best_latency_ages_so_that_a_slower_engine_is_not_cut_for_ever():
+    limiter = Limiter(64)
+    for _ in range(4):
+        _round(limiter, latency=0.1)
+    cuts = []
+    for _ in range(40):
+        before = limiter.cuts
+        for _ in range(64):
+            limiter.in_flight = int(limiter.limit)
+            limiter.succeeded(0.4)
+        cuts.append(limiter.cuts - before)
+    assert sum(cuts[:3]) > 0
+    # 1.05 ** 6 > 4 / 3: from then on 0.4 s is the engine's own pace.
+    assert sum(cuts[10:]) == 0

@@ -173,7 +173,7 @@ def test_all_of_a_failed_transaction_is_left_out(ledger):
 
 
 def test_log_probabilities_come_back_as_they_were_stored(ledger):
-    tokens = [{"token": "safe", "logprob": -0.5, "top_logprobs": [{"token": "x"}]}]
+    tokens = [{"token": "safe", "logprob": -0.5, "top_logprobs": [{"token": "x", "logprob": -2.0}]}]
     ledger.add([_call("a", logprobs=tokens), _call("b")])
     found = ledger.answers(["a", "b"])
     assert found["a"].logprobs == tokens

@@ -1,11 +1,15 @@
+from dataclasses import replace
+
 import pytest
 
 from chillguard.calls import call
-from chillguard.lineage.plan import UNASKED
+from chillguard.lineage.bounds import Foreseen
 from resources.models.budget import Price
 from resources.models.ledger import Call, Quarantined
-from resources.models.llm import LanguageModels, ModelRole
+from resources.models.llm import LanguageModels
 from resources.models.planner import Planner
+from resources.models.roles import ModelRole
+from resources.models.stream import SALVAGE
 
 
 @pytest.fixture
@@ -17,8 +21,8 @@ def planner(ledger):
     return Planner(models)
 
 
-def _answered(ledger, request, answer="yes", latency_ms=2000.0):
-    key = call.call_key("m", "main", request, 0)
+def _answered(ledger, request, answer="yes", latency_ms=2000.0, repeat=0):
+    key = call.call_key("m", "main", request, repeat)
     ledger.add(
         [
             Call(
@@ -32,10 +36,21 @@ def _answered(ledger, request, answer="yes", latency_ms=2000.0):
     )
 
 
+def _salvaged(ledger, request, answer):
+    varied = replace(request, sampling=request.sampling.varied())
+    _answered(ledger, varied, answer, repeat=SALVAGE)
+
+
 def _text(answer):
     if answer.text.startswith("hm"):
         raise call.Unreadable("hm is no word", answer.text[3:] or None)
     return answer.text
+
+
+def _stage(planner, least, most=None):
+    foreseen = Foreseen("jury_votes/juror_1", "juror_1", least, least if most is None else most)
+    [stage] = planner.stages([foreseen])
+    return stage
 
 
 def _ask(planner, wanted):
@@ -44,46 +59,55 @@ def _ask(planner, wanted):
 
 
 def test_what_is_not_in_the_ledger_is_new_and_nothing_is_asked(planner, ledger, requests):
-    assert _ask(planner, requests("ab", "cdef")) == [(None, UNASKED)] * 2
-    [stage] = planner.stages(0)
-    assert (stage.new, stage.known, stage.follow_up) == (2, 0, 0)
+    assert _ask(planner, requests("ab", "cdef")) == [(None, call.UNASKED)] * 2
+    stage = _stage(planner, 2)
+    # Each answer may have to be asked again.
+    assert (stage.calls, stage.known) == ((2, 4), 0)
     # Without a history, every character is a token, and every answer is as long as it may be.
-    assert (stage.prompt_tokens, stage.completion_tokens) == (6, 2 * 512)
+    assert (stage.prompt_tokens, stage.completion_tokens) == ((6, 12), (2 * 512, 4 * 512))
     assert stage.hours is None
     assert ledger.count() == 0
 
 
 def test_what_is_in_the_ledger_is_known_and_read(planner, ledger, requests):
-    for request, answer in zip(requests("a", "b"), ("yes", "hm"), strict=True):
-        _answered(ledger, request, answer)
-    assert _ask(planner, requests("a", "b", "c")) == [
-        ("yes", None),
-        (None, "hm is no word"),
-        (None, UNASKED),
-    ]
-    [stage] = planner.stages(0)
-    assert (stage.new, stage.known) == (1, 2)
+    first, second = requests("a", "b")
+    _answered(ledger, first, "yes")
+    _answered(ledger, second, "no")
+    assert _ask(planner, [first, second]) == [("yes", None), ("no", None)]
+    assert _stage(planner, 0).known == 2
+    assert _stage(planner, 0).calls == (0, 0)
+
+
+def test_an_unreadable_answer_is_followed_to_the_attempt_after_it(planner, ledger, requests):
+    [request] = requests("a")
+    _answered(ledger, request, "hm")
+    assert _ask(planner, [request]) == [(None, call.UNASKED)]
+    _salvaged(ledger, request, "yes")
+    assert _ask(planner, [request]) == [("yes", None)]
+
+
+def test_two_unreadable_answers_end_as_in_a_run(planner, ledger, requests):
+    [request] = requests("a")
+    _answered(ledger, request, "hm")
+    _salvaged(ledger, request, "hm")
+    assert _ask(planner, [request]) == [(None, "unreadable: hm is no word")]
 
 
 def test_what_could_be_read_of_an_unreadable_answer_counts(planner, ledger, requests):
     [request] = requests("a")
     _answered(ledger, request, "hm half")
+    _salvaged(ledger, request, "hm")
     assert _ask(planner, [request]) == [("half", None)]
-    assert planner.stages(0)[0].known == 1
+    assert _stage(planner, 0).known == 2
 
 
 def test_tokens_money_and_hours_come_from_the_history_of_the_role(planner, ledger, requests):
     _answered(ledger, requests("a")[0])
     _ask(planner, requests("b", "c"))
-    [stage] = planner.stages(0)
-    assert (stage.prompt_tokens, stage.completion_tokens) == (200, 20)
-    assert stage.cost == pytest.approx((200 * 1000 + 20 * 2000) / 1e6)
-    assert stage.hours == pytest.approx(2 * 2.0 / 4 / 3600)
-
-
-def test_equal_requests_are_new_once(planner, requests):
-    _ask(planner, requests("a", "a", "b"))
-    assert planner.stages(0)[0].new == 2
+    stage = _stage(planner, 2, 5)
+    assert (stage.prompt_tokens, stage.completion_tokens) == ((200, 1000), (20, 100))
+    assert stage.cost == pytest.approx([(200 * 1000 + 20 * 2000) / 1e6 * n for n in (1, 5)])
+    assert stage.hours == pytest.approx([n * 2.0 / 4 / 3600 for n in (2, 10)])
 
 
 def test_a_held_request_is_neither_new_nor_known(planner, ledger, requests):
@@ -91,11 +115,15 @@ def test_a_held_request_is_neither_new_nor_known(planner, ledger, requests):
     key = call.call_key("m", "main", request, 0)
     ledger.quarantine([Quarantined(key, "x", "juror_1", "m", "row", "rejected", 1, None)])
     assert _ask(planner, [request]) == [(None, "rejected")]
-    [stage] = planner.stages(0)
-    assert (stage.new, stage.known) == (0, 0)
+    assert _stage(planner, 0).known == 0
 
 
-def test_jurors_get_a_vote_for_each_prompt_that_is_to_come(planner, requests):
-    _ask(planner, requests("a"))
-    [stage] = planner.stages(7)
-    assert (stage.new, stage.follow_up) == (1, 7)
+def test_a_redriven_request_has_all_its_attempts_again(planner, ledger, requests):
+    [request] = requests("a")
+    key = call.call_key("m", "main", request, 0)
+    ledger.quarantine([Quarantined(key, "x", "juror_1", "m", "row", "unreadable", 2, None)])
+    ledger.redrive()
+    _answered(ledger, request, "hm")
+    _salvaged(ledger, request, "hm")
+    assert _ask(planner, [request]) == [(None, call.UNASKED)]
+    assert _stage(planner, 1).calls == (1, 4)

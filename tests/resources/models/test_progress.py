@@ -62,7 +62,7 @@ def test_outcomes_without_a_value_are_counted_by_reason_and_refusals_by_model(to
     it, _ = told
     it.begin("juror_1", None)
     for reason, model in (("refusal", "m"), ("refusal", "n"), ("taken down", "m"), (None, "m")):
-        it.outcome(reason, model)
+        it.outcome(reason, model, reason == "refusal")
     assert it.usage.quarantined == 3
     assert it.usage.reasons == {"refusal": 2, "taken down": 1}
     assert +it.usage.refusals == {"m": 1, "n": 1}
@@ -85,3 +85,30 @@ def test_each_role_counts_its_own_paid_calls(told, clock):
         clock(1)
         it.end()
     assert "two: 1 done, 1 calls paid" in lines[1]
+
+
+def test_each_role_tells_its_own_tokens_and_money(told, clock):
+    it, lines = told
+    for role, tokens, cost in (("one", 1000, 0.25), ("two", 10, None), ("three", 7, 0.5)):
+        it.begin(role, None)
+        it.usage.paid_for(tokens, 0, cost)
+        it.outcome(None, "m")
+        clock(1)
+        it.end()
+    assert [line.partition("1/s, ")[2] for line in lines] == [
+        "1,000 tokens, cost 0.25",
+        "10 tokens, unpriced",
+        "7 tokens, cost 0.50",
+    ]
+    assert (it.usage.tokens, it.usage.cost, it.usage.unpriced) == (1017, 0.75, 1)
+
+
+def test_calls_without_a_price_beside_others_are_told(told, clock):
+    it, lines = told
+    it.begin("one", None)
+    it.usage.paid_for(1, 1, None)
+    it.usage.paid_for(1, 1, 0.5)
+    it.outcome(None, "m")
+    clock(1)
+    it.end()
+    assert lines[-1].endswith("4 tokens, cost 0.50, 1 calls unpriced")

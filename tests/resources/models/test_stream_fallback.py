@@ -4,8 +4,9 @@ import pytest
 
 from chillguard.calls import call, numbered
 from resources.models import stream
-from resources.models.llm import Asker, LanguageModels, ModelRole
+from resources.models.llm import Asker, LanguageModels
 from resources.models.progress import Progress
+from resources.models.roles import ModelRole
 
 THREE, TWO, ONE = "去公园；看书；吃早餐", "去公园；看书", "去公园"
 

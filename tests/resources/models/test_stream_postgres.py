@@ -4,8 +4,9 @@ import pytest
 
 from chillguard.calls import call
 from resources.models.ledger import Ledger
-from resources.models.llm import Asker, LanguageModels, ModelRole
+from resources.models.llm import Asker, LanguageModels
 from resources.models.progress import Progress
+from resources.models.roles import ModelRole
 from tests.resources.fake_endpoint import completion, serve
 
 pytestmark = pytest.mark.enable_socket

@@ -5,7 +5,7 @@ import pytest
 from chillguard import taxonomy
 from chillguard.calls import numbered
 from chillguard.calls.call import Answer
-from chillguard.rewriting import rewrites
+from chillguard.rewriting import jobs, methods
 from chillguard.rows import guards
 from chillguard.synthesis import rag, twins
 from chillguard.text import language
@@ -13,7 +13,7 @@ from prompts import render
 from resources.offline import lexicon, writers
 
 TAXONOMY = taxonomy.parse(taxonomy.packaged("taxonomy.yaml"), "packaged")
-MODEL_METHODS = [method for method in rewrites.methods() if method.transform is None]
+MODEL_METHODS = [method for method in methods.methods() if method.transform is None]
 SEEDS = taxonomy.packaged("seed_keywords.yaml")
 KINDS = twins.twin_kinds()
 LAYOUTS = ("json", "delimited")
@@ -57,7 +57,7 @@ def _synthesize(texts, words=("词一", "词二"), kind=None, layout="json"):
 def _rewrites(methods, text, layout="json"):
     given = {"label": "safe", "macro": None, "texts": [text]}
     values = {"methods": methods, "layout": layout, **given}
-    blocks = render(rewrites.TEMPLATE, values)
+    blocks = render(jobs.TEMPLATE, values)
     answer = writers.rewrite(blocks["system"], blocks["user"])
     return _read(answer, len(methods), layout, "method")
 
@@ -173,7 +173,7 @@ def test_what_the_synthesizer_writes_passes_the_guards(kind, name):
     config = guards.GuardConfig()
     for prompt in _synthesize(_sample(name), kind=kind).values():
         row = {"text": prompt, "lang": language.detect(prompt)}
-        assert guards.check(row, config, ("zh", "en"), TAXONOMY) == {}
+        assert guards.check(row, config, ("zh", "en"), TAXONOMY) is None
 
 
 @pytest.mark.parametrize("method", MODEL_METHODS, ids=lambda method: method.id)
@@ -228,5 +228,5 @@ def test_what_the_phrase_book_lacks_comes_back_empty(text):
 def test_the_writers_say_the_same_again():
     texts = _sample("posts_zh.jsonl")[:5]
     assert _synthesize(texts) == _synthesize(texts)
-    method = rewrites.methods()[0]
+    method = methods.methods()[0]
     assert _rewrite(method, texts[0]) == _rewrite(method, texts[0])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from resources import processes
 from resources.training import pipes_trainer
 
 # A program like torchrun in what matters here: a worker in a session of its own, then work.
@@ -90,7 +91,7 @@ def test_a_signal_ends_the_whole_tree(folder, sign):
     (folder / "long").touch()
     process = _start(folder)
     worker = _worker(folder, process)
-    [program] = [pid for pid in pipes_trainer.descendants(process.pid) if pid != worker]
+    [program] = [one.pid for one in processes.descendants(process.pid) if one.pid != worker]
     process.send_signal(sign)
     process.communicate(timeout=60)
     assert process.returncode
@@ -106,7 +107,7 @@ def test_the_tree_ends_with_a_parent_that_is_killed(folder):
     script = "import subprocess, sys; subprocess.run(sys.argv[1:])"
     parent = _start(folder, before=(sys.executable, "-c", script))
     worker = _worker(folder, parent)
-    everyone = pipes_trainer.descendants(parent.pid)
+    everyone = {one.pid for one in processes.descendants(parent.pid)}
     assert worker in everyone
     parent.kill()
     parent.communicate(timeout=60)

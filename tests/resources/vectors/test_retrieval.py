@@ -1,14 +1,15 @@
 import re
 
+import dagster as dg
 import pytest
 
 from chillguard import embedding
 from chillguard.embedding import PostFilter
 from chillguard.tables import lineage
 from resources.models import progress
-from resources.offline.models import HashedEmbedder
 from resources.vectors import retrieval
 from resources.vectors.edge_store import EdgeStore
+from resources.vectors.hashed import HashedEmbedder
 from resources.vectors.retrieval import Retrieval
 from tests.chillguard import builders
 
@@ -70,12 +71,12 @@ def _points(index):
 
 
 def test_the_index_embeds_what_it_lacks_and_nothing_else(make):
-    assert make().index(_manifest(TEXTS[:2]), SILENT) == (2, 0)
+    assert make().index(_manifest(TEXTS[:2]), SILENT) == (2, 0, {})
     again = make()
-    assert again.index(_manifest(TEXTS), SILENT) == (3, 0)
+    assert again.index(_manifest(TEXTS), SILENT) == (3, 0, {})
     assert sorted(again.embedder.asked) == sorted(TEXTS[2:])
     idle = make()
-    assert idle.index(_manifest(TEXTS), SILENT) == (0, 0)
+    assert idle.index(_manifest(TEXTS), SILENT) == (0, 0, {})
     assert idle.embedder.asked == []
     assert _stored(idle) == _points(_manifest(TEXTS))
 
@@ -83,9 +84,9 @@ def test_the_index_embeds_what_it_lacks_and_nothing_else(make):
 def test_what_the_manifest_lacks_is_deleted(make):
     made = make()
     made.index(_manifest(TEXTS), SILENT)
-    assert made.index(_manifest(TEXTS[3:]), SILENT) == (0, 3)
+    assert made.index(_manifest(TEXTS[3:]), SILENT) == (0, 3, {})
     assert _stored(made) == _points(_manifest(TEXTS[3:]))
-    assert made.index(_manifest([]), SILENT) == (0, 2)
+    assert made.index(_manifest([]), SILENT) == (0, 2, {})
     assert _stored(made) == set()
 
 
@@ -102,7 +103,7 @@ def test_a_change_of_terms_sources_or_language_replaces_the_point(make, after, w
     before = _manifest(TEXTS)
     made.index(before, SILENT)
     assert len(made.nearest(["看书"], 9, where, before, SILENT)[0]) == 5
-    assert made.index(after, SILENT) == (5, 5)
+    assert made.index(after, SILENT) == (5, 5, {})
     assert _stored(made) == _points(after)
     assert not _points(after) & _points(before)
     assert made.nearest(["看书"], 9, where, after, SILENT) == [[]]
@@ -113,7 +114,7 @@ def test_a_second_source_of_the_same_post_replaces_its_point(make):
     made = make()
     made.index(_manifest(TEXTS), SILENT)
     both = _of_two_sources(TEXTS, {})
-    assert made.index(both, SILENT) == (5, 5)
+    assert made.index(both, SILENT) == (5, 5, {})
     for name in ("one", "two"):
         assert len(made.nearest(["看书"], 9, PostFilter(sources=(name,)), both, SILENT)[0]) == 5
 
@@ -124,7 +125,7 @@ def test_posts_barred_from_training_are_never_retrievable(make):
     made.index(free, SILENT)
     # Even while their points are still there.
     assert made.nearest(["看书"], 9, ALL, barred, SILENT) == [[]]
-    assert made.index(barred, SILENT) == (0, 5)
+    assert made.index(barred, SILENT) == (0, 5, {})
     assert _stored(made) == set()
     assert made.nearest(["看书"], 9, ALL, free, SILENT) == [[]]
 
@@ -136,7 +137,7 @@ def test_what_was_embedded_before_a_kill_is_not_embedded_again(make, monkeypatch
         killed.index(_manifest(TEXTS), SILENT)
     assert len(_stored(killed)) == 2
     after = make()
-    assert after.index(_manifest(TEXTS), SILENT) == (3, 0)
+    assert after.index(_manifest(TEXTS), SILENT) == (3, 0, {})
     assert not set(after.embedder.asked) & set(killed.embedder.asked)
     assert _stored(after) == _points(_manifest(TEXTS))
 
@@ -218,3 +219,37 @@ def test_a_search_of_many_queries_tells_how_far_it_is(make, monkeypatch):
     monkeypatch.setattr(retrieval, "_QUERIES", 2)
     assert made.nearest(TEXTS, 2, ALL, _manifest(TEXTS), told.append) == whole
     assert told[-1].startswith("post_index: 5 of 5 queries searched, ")
+
+
+class Fragile(Counting):
+    """An embedder that fails as a whole at some texts, or at all."""
+
+    at_fault: list[str] = []
+    is_down: bool = False
+
+    def embed(self, texts):
+        if self.is_down or set(texts) & set(self.at_fault):
+            raise dg.Failure("embedding endpoint: HTTP 500")
+        return super().embed(texts)
+
+
+def _fragile(tmp_path, **more):
+    store = EdgeStore(folder=str(tmp_path / "index"))
+    return Retrieval(embedder=Fragile(asked=[], **more), vector_store=store)
+
+
+def test_a_text_that_makes_the_model_fail_is_left_out_with_its_reason(tmp_path):
+    index = _manifest(TEXTS)
+    made = _fragile(tmp_path, at_fault=[TEXTS[2]])
+    [point] = [row["point_id"] for row in index.to_pylist() if row["text"] == TEXTS[2]]
+    assert made.index(index, SILENT) == (4, 0, {point: "embedding endpoint: HTTP 500"})
+    kept = embedding.without(index, {point})
+    assert _stored(made) == _points(kept)
+    assert kept.num_rows == index.num_rows
+    assert lineage.POST_INDEX.problems(kept) == []
+    assert _fragile(tmp_path).index(index, SILENT) == (1, 0, {})
+
+
+def test_a_model_that_answers_nothing_leaves_out_no_text(tmp_path):
+    with pytest.raises(dg.Failure, match="HTTP 500"):
+        _fragile(tmp_path, is_down=True).index(_manifest(TEXTS), SILENT)
