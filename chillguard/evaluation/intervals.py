@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from chillguard.release import audit
+
 _LEVEL = 0.95
 _TAIL = (1 - _LEVEL) / 2
 _Counts = npt.NDArray[np.int64]
@@ -32,12 +34,7 @@ UNMEASURED = Interval(None, None, None)
 
 def of_rate(part: int, whole: int) -> Interval:
     """Wilson's interval of `part` among `whole`."""
-    from scipy import stats
-
-    if not whole:
-        return UNMEASURED
-    bounds = stats.binomtest(part, whole).proportion_ci(_LEVEL, method="wilson")
-    return Interval(part / whole, float(bounds.low), float(bounds.high))
+    return Interval(part / whole, *audit.wilson(part, whole)) if whole else UNMEASURED
 
 
 def f1(tp: npt.ArrayLike, fp: npt.ArrayLike, fn: npt.ArrayLike) -> _Weights:

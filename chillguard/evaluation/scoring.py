@@ -5,9 +5,10 @@ safe. One stored answer serves either, and any threshold, at no call.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from chillguard.calls import call, probabilities
+from chillguard.calls.answer import Position, TokenLogprob
 from chillguard.evaluation.grammar import Grammar, Reading, Verdict
 
 ReadingName = Literal["strict", "loose"]
@@ -52,32 +53,32 @@ def of_several(shares: Sequence[Mapping[Verdict, float]], reading: ReadingName) 
     return max((p_unsafe(one, reading) for one in shares), default=None)
 
 
-def _from_place(answer: call.Answer, start: int) -> list[dict[str, Any]]:
+def _from_place(answer: call.Answer, start: int) -> list[Position]:
     """The token places from the one that holds character `start`, what stands before it cut off.
 
     An alternative token counts where it begins with the same characters before the word.
     """
     end = 0
-    for number, step in enumerate(answer.logprobs or ()):
+    steps = list(answer.logprobs or ())
+    for number, step in enumerate(steps):
         begin, end = end, end + len(step["token"])
         if not answer.text.startswith(step["token"], begin):
             return []
         if end > start:
-            before = step["token"][: start - begin]
-            return [_without(step, before), *map(dict, list(answer.logprobs or ())[number + 1 :])]
+            return [_without(step, step["token"][: start - begin]), *steps[number + 1 :]]
     return []
 
 
-def _without(step: Mapping[str, Any], before: str) -> dict[str, Any]:
-    def cut(token: str) -> str | None:
+def _without(step: Position, before: str) -> Position:
+    def cut(token: str) -> str:
         if token.startswith(before):
             return token[len(before) :]
         # A blank, or none, before another word is the same place.
-        return token.lstrip() if not before.strip() else None
+        return token.lstrip() if not before.strip() else ""
 
-    kept = [
-        {**entry, "token": rest}
-        for entry in step.get("top_logprobs", ())
-        if (rest := cut(entry["token"]))
+    cuts = ((entry, cut(entry["token"])) for entry in step["top_logprobs"])
+    alternatives: list[TokenLogprob] = [
+        {"token": token, "logprob": entry["logprob"]} for entry, token in cuts if token
     ]
-    return {"token": cut(step["token"]), "logprob": step["logprob"], "top_logprobs": kept}
+    own = cut(step["token"])
+    return {"token": own, "logprob": step["logprob"], "top_logprobs": alternatives}
