@@ -11,11 +11,11 @@ from typing import Any, TypedDict
 import pyarrow as pa
 
 from chillguard.tables import lineage, rows
+from chillguard.tables.columns import BIRTH, DROP, MATCH, VERDICT
 from chillguard.tables.table import Column, Table
 
 _TEXT, _WHOLE = pa.string(), pa.int64()
 _KNOWN = {column.name: column for column in lineage.LABELED_PROMPTS.columns}
-_NOT_OURS = {"translated_from", "votes", "n_valid_votes", "agreement", "category_call_key"}
 _CANDIDATE = Column("candidate", _WHOLE, "which of the seed's rewrites it is, from 0")
 _SEED = Column("seed_id", _TEXT, "the sample of Train that was rewritten")
 
@@ -102,7 +102,7 @@ GENERATED_PROMPTS = Table(
     "generated_prompts",
     "rewrite of a Train sample asked for",
     ("prompt_id",),
-    (*(column for name, column in _KNOWN.items() if name not in _NOT_OURS), _CANDIDATE),
+    (*BIRTH, *MATCH, *VERDICT, *DROP, _CANDIDATE),
     Generated,
 )
 GRADED_PROMPTS = Table(
