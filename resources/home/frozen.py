@@ -39,8 +39,8 @@ def families(state: State, releases: Releases, tell: Callable[[str], None]) -> d
         state.append_splits(sides.table_of(lost), "rebuilt")
         tell(
             f"state/splits lacked the sides of {len(lost)} released families: they are put back "
-            f"from {len(releases.versions())} releases. If all of state/ was lost, keywords and "
-            "extra queries are made anew, and takedowns must be asked for again"
+            f"from {len(releases.versions())} releases. If all of state/ was lost, put the keyword "
+            "pool back from a copy, and ask for takedowns again; extra queries are made anew"
         )
     torn = sorted(family for family, side in held.items() if kept.get(family, side) != side)
     if torn:
