@@ -54,8 +54,8 @@ def annotated_prompts(jurors: list[str]) -> dg.AssetsDefinition:
         llm: LanguageModels,
     ) -> dg.MaterializeResult[pa.Table]:
         """One row per real prompt, with label and category where they could be had."""
-        ask, known = llm.asker(context), taxonomy.from_rows(categories)
-        rows = annotation.annotate(real_prompts, jurors, known, settings.labeling, ask)
+        ask, tree = llm.asker(context), taxonomy.from_rows(categories)
+        rows = annotation.annotate(real_prompts, jurors, tree, settings.labeling, ask)
         without = sum(not annotation.has_outcome(row) for row in rows.to_pylist())
         return result(rows, ask.usage, without_outcome=without)
 

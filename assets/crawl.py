@@ -54,9 +54,9 @@ def crawled_posts(source: str) -> dg.AssetsDefinition:
         crawler = getattr(context.resources, f"crawler_{part}")
         taken_down = context.resources.state.taken_down()
         rejects: list[records.Reject] = []
-        found = crawler.crawl(expanded_keywords.to_pylist(), rejects, context.log.info, taken_down)
+        read = crawler.crawl(expanded_keywords.to_pylist(), rejects, context.log.info, taken_down)
         posts = crawl.posts(
-            found,
+            read,
             source,
             expanded_keywords,
             crawler.config.terms,

@@ -27,8 +27,8 @@ def seed_keywords(
     categories: pa.Table, seed_keywords_file: YamlFile
 ) -> dg.MaterializeResult[pa.Table]:
     """One row per seed keyword: neutral descriptive terms per micro category, two languages."""
-    known = taxonomy.from_rows(categories)
-    return result(keywords.seed_rows(seed_keywords_file.load(), known, seed_keywords_file.path))
+    tree = taxonomy.from_rows(categories)
+    return result(keywords.seed_rows(seed_keywords_file.load(), tree, seed_keywords_file.path))
 
 
 @dg.asset(
@@ -49,8 +49,8 @@ def expanded_keywords(
     """One row per keyword: the pool, seeds and expansions, that only ever grows."""
     state.require_keywords(len(releases.versions()))
     ask = llm.asker(context)
-    known = taxonomy.from_rows(categories)
-    pool = keywords.expand(state.keywords(), seed_keywords, known, settings.keywords, ask)
+    tree = taxonomy.from_rows(categories)
+    pool = keywords.expand(state.keywords(), seed_keywords, tree, settings.keywords, ask)
     state.save_keywords(pool)
-    short = keywords.under_filled(pool, known, settings.keywords)
+    short = keywords.under_filled(pool, tree, settings.keywords)
     return result(pool, ask.usage, under_filled=short)

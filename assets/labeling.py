@@ -45,8 +45,8 @@ def review_decisions(
     """One row per decision of a reviewer: what it says, and whether it counts."""
     rejects: list[records.Reject] = []
     codes = taxonomy.from_rows(categories).codes
-    found = review.decisions(reviews.parsed(), codes, reviews.reviewers, rejects)
-    table = review.rows(found, clean_prompts)
+    decisions = review.decisions(reviews.parsed(), codes, reviews.reviewers, rejects)
+    table = review.rows(decisions, clean_prompts)
     if rejects:
         context.log.warning(f"{len(rejects)} rows are no decisions: see rejected_rows")
     yield from results(context, {_DECISIONS: table, _REJECTS: records.rejected_rows(rejects)})
@@ -70,10 +70,10 @@ def jury_votes(juror: str) -> dg.AssetsDefinition:
         llm: LanguageModels,
     ) -> dg.MaterializeResult[pa.Table]:
         """One row per (prompt, juror): safe, unsafe or abstain."""
-        ask, known = llm.asker(context), taxonomy.from_rows(categories)
+        ask, tree = llm.asker(context), taxonomy.from_rows(categories)
         prompts = docket.to_judge(clean_prompts, settings.labeling.relabel_public)
         identity = llm.identity(juror)
-        rows = jury.cast(juror, prompts, known, settings.labeling, ask, identity)
+        rows = jury.cast(juror, prompts, tree, settings.labeling, ask, identity)
         return result(rows, ask.usage)
 
     return votes
@@ -102,12 +102,12 @@ def labeled_prompts(jurors: Sequence[str]) -> dg.AssetsDefinition:
         **votes: pa.Table,
     ) -> dg.MaterializeResult[pa.Table]:
         """One row per clean prompt: final label and category, or why there is none."""
-        ask, known = llm.asker(context), taxonomy.from_rows(categories)
+        ask, tree = llm.asker(context), taxonomy.from_rows(categories)
         prompts = docket.to_label(clean_prompts, settings.labeling.relabel_public)
         cast = jury.by_prompt(votes[juror] for juror in jurors)
         reviewed = review.applied(review_decisions)
-        rulings = jury.rule(prompts, cast, known, settings.labeling, ask, reviewed)
-        return result(jury.rows(clean_prompts, rulings, known), ask.usage)
+        rulings = jury.rule(prompts, cast, tree, settings.labeling, ask, reviewed)
+        return result(jury.rows(clean_prompts, rulings, tree), ask.usage)
 
     return labeled_prompts
 
@@ -166,11 +166,11 @@ def anchor_votes(jurors: Sequence[str]) -> dg.AssetsDefinition:
         llm: LanguageModels,
     ) -> dg.MaterializeResult[pa.Table]:
         """One row per (anchor, juror): the vote on a text whose label is known."""
-        ask, known = llm.asker(context), taxonomy.from_rows(categories)
-        fixed = anchors.parse(anchor_file.load(), known, anchor_file.path)
+        ask, tree = llm.asker(context), taxonomy.from_rows(categories)
+        fixed = anchors.parse(anchor_file.load(), tree, anchor_file.path)
         slots = {juror: llm.identity(juror) for juror in jurors}
         refresh = releases.number(sides.version(train_set, test_set))
-        table = anchors.votes(fixed, known, settings.labeling, ask, slots, refresh)
+        table = anchors.votes(fixed, tree, settings.labeling, ask, slots, refresh)
         return result(table, ask.usage, refresh=refresh)
 
     return anchor_votes

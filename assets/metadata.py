@@ -77,15 +77,15 @@ def images(files: Mapping[str, bytes | pa.Table]) -> dict[str, Any]:
 
 def counts(table: pa.Table) -> dict[str, Any]:
     """Rows, and where rows can be dropped: kept, dropped, and drops by reason."""
-    found: dict[str, Any] = {"rows": table.num_rows}
+    metadata: dict[str, Any] = {"rows": table.num_rows}
     if "drop_reason" in table.column_names:
         reasons = Counter(table["drop_reason"].drop_null().to_pylist())
-        found |= {"kept": table.num_rows - reasons.total(), "dropped": reasons.total()}
-        found["drops_by_reason"] = _tally(reasons, "reason")
-        found |= door(table)
+        metadata |= {"kept": table.num_rows - reasons.total(), "dropped": reasons.total()}
+        metadata["drops_by_reason"] = _tally(reasons, "reason")
+        metadata |= door(table)
     if "standing" in table.column_names:
-        found["by_standing"] = _tally(Counter(table["standing"].to_pylist()), "standing")
-    return found
+        metadata["by_standing"] = _tally(Counter(table["standing"].to_pylist()), "standing")
+    return metadata
 
 
 def door(table: pa.Table) -> dict[str, Any]:
@@ -112,14 +112,14 @@ def door(table: pa.Table) -> dict[str, Any]:
 
 def pictures(table: pa.Table) -> dict[str, Any]:
     """Bars of labels and categories, where the table has them."""
-    found: dict[str, Any] = {}
+    metadata: dict[str, Any] = {}
     for titles in (_PICTURED, _CATEGORIES):
         name = next((name for name in titles if name in table.column_names), None)
         if name:
             tally = Counter(table[name].drop_null().to_pylist())
             png = plots.bars(dict(sorted(tally.items())), titles[name])
-            found[titles[name].replace(" ", "_")] = _image(png)
-    return found
+            metadata[titles[name].replace(" ", "_")] = _image(png)
+    return metadata
 
 
 def preview(table: pa.Table) -> dict[str, Any]:
@@ -139,7 +139,7 @@ def spent(usage: Usage | None) -> dict[str, Any]:
     """
     if usage is None:
         return {}
-    found: dict[str, Any] = {
+    metadata: dict[str, Any] = {
         "calls_paid": usage.paid,
         "calls_from_ledger": usage.from_ledger,
         "calls_quarantined": usage.quarantined,
@@ -151,35 +151,38 @@ def spent(usage: Usage | None) -> dict[str, Any]:
         "calls_with_estimated_tokens": usage.tokens_estimated,
         "thinking_characters": usage.thinking,
     }
-    found |= {name: count for name, count in seldom.items() if count}
+    metadata |= {name: count for name, count in seldom.items() if count}
     tables = {
         "quarantined_by_reason": usage.reasons,
         "refusals_by_model": +usage.refusals,
         "errors_by_kind": usage.errors,
     }
-    found |= {name: _tally(tally, "reason") for name, tally in tables.items() if tally}
+    metadata |= {name: _tally(tally, "reason") for name, tally in tables.items() if tally}
     if usage.bindings:
-        found["schema_bound_by"] = dg.MetadataValue.json(usage.bindings)
+        metadata["schema_bound_by"] = dg.MetadataValue.json(usage.bindings)
     if usage.fingerprints:
-        found["drift"] = dg.MetadataValue.json(usage.fingerprints)
-    return found
+        metadata["drift"] = dg.MetadataValue.json(usage.fingerprints)
+    return metadata
 
 
 def learned(
     metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]], model: Path
 ) -> dict[str, Any]:
     """A training job: metrics, every logged step as a table, curves, where the model is."""
-    found: dict[str, Any] = {"model": dg.MetadataValue.path(str(model)), "metrics": dict(metrics)}
+    metadata: dict[str, Any] = {
+        "model": dg.MetadataValue.path(str(model)),
+        "metrics": dict(metrics),
+    }
     names = list(dict.fromkeys(name for step in history for name in step))
-    found["history"] = _table(
+    metadata["history"] = _table(
         names, [[step.get(name) for name in names] for step in _thinned(history)]
     )
     for name in _CURVES:
         # By place: steps count anew in each stage of the curriculum.
         points = [(n, step[name]) for n, step in enumerate(history, 1) if name in step]
         if points:
-            found[f"{name}_curve"] = _image(plots.curve(points, name))
-    return found
+            metadata[f"{name}_curve"] = _image(plots.curve(points, name))
+    return metadata
 
 
 def _thinned(history: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
@@ -248,12 +251,12 @@ def rejected(rejects: Sequence[records.Reject]) -> dict[str, Any]:
 
 def sections(tables: Sequence[report.Section], images: Mapping[str, bytes]) -> dict[str, Any]:
     """Tables and pictures of jury quality, by title."""
-    found: dict[str, Any] = {}
+    metadata: dict[str, Any] = {}
     for section in tables:
         title = section.title.lower().replace(" ", "_")
-        found[title] = _table(section.head, section.rows)
-        found[f"{title}_note"] = section.note
-    return found | {name.replace(" ", "_"): _image(png) for name, png in images.items()}
+        metadata[title] = _table(section.head, section.rows)
+        metadata[f"{title}_note"] = section.note
+    return metadata | {name.replace(" ", "_"): _image(png) for name, png in images.items()}
 
 
 def _tally(tally: Mapping[str, int], name: str) -> dg.TableMetadataValue:

@@ -38,13 +38,13 @@ def _earlier(
     last = {name: tables.read(key) for name, key in names.items()}
     released = frozenset(releases.released_ids())
     grown = {"pool": state.keywords(), "extra_queries": state.extra_queries()}
-    known = {"released": released, "releases": len(releases.versions())}
+    of_releases = {"released": released, "releases": len(releases.versions())}
     departed = functools.partial(
         cleaning.departed, releases=releases, state=state, config=settings.cleaning
     )
     new_posts = corpus.may_bring(tables.made_at("post_index"))
     return {
-        **{**last, **grown, **known},
+        **{**last, **grown, **of_releases},
         "collected": collected,
         "departed": departed,
         "new_posts": new_posts,
@@ -73,14 +73,14 @@ def refresh_plan(jurors: list[str]) -> dg.AssetsDefinition:
         releases: Releases,
     ) -> dg.MaterializeResult[None]:
         """One row per stage and role: calls at least and at most, tokens, money, hours."""
-        known = taxonomy.parse(taxonomy_file.load(), taxonomy_file.path)
+        tree = taxonomy.parse(taxonomy_file.load(), taxonomy_file.path)
         inputs = plan.Inputs(
-            taxonomy=known,
-            seeds=keywords.seed_rows(seed_keywords_file.load(), known, seed_keywords_file.path),
-            real=annotation.real_rows(real_prompt_files.records(known.codes, [])),
+            taxonomy=tree,
+            seeds=keywords.seed_rows(seed_keywords_file.load(), tree, seed_keywords_file.path),
+            real=annotation.real_rows(real_prompt_files.records(tree.codes, [])),
             public=annotation.public_rows(public_files.records((), [])),
-            anchors=anchors.parse(anchor_file.load(), known, anchor_file.path),
-            decisions=[*review.decisions(reviews.parsed(), known.codes, reviews.reviewers, [])],
+            anchors=anchors.parse(anchor_file.load(), tree, anchor_file.path),
+            decisions=[*review.decisions(reviews.parsed(), tree.codes, reviews.reviewers, [])],
             jurors=jurors,
             **_earlier(state, releases, tables, corpus, settings),
             nearest=functools.partial(retrieval.nearest, tell=context.log.info),

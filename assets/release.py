@@ -113,15 +113,15 @@ def dataset_card(lineage: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
         """One row per release: writes `release/<version>/` with data, card, report and changes."""
         tables = {key.to_user_string(): loaded[name] for name, key in names.items()}
         parts = sides.Parts(tables["train_set"], tables["test_set"], tables["release_drops"])
-        known, both = taxonomy.from_rows(categories), sides.both(parts)
-        audited, left_out = _audited(audit_sheet, known.codes, parts.test)
+        tree, both = taxonomy.from_rows(categories), sides.both(parts)
+        audited, left_out = _audited(audit_sheet, tree.codes, parts.test)
         version = sides.version(parts.train, parts.test)
         previous = releases.before(version)
         changed = changes.difference(both, releases.rows(previous))
         rows = card.card_rows(version, previous, parts, changed)
-        files = card.documents(rows.to_pylist()[0], tables, known, provenance, changed, audited)
+        files = card.documents(rows.to_pylist()[0], tables, tree, provenance, changed, audited)
         files |= {audit.SHEET: audit.sheet(audit.sample(parts.test, settings.audit.sample))}
-        extra = steering.steer(state.extra_queries(), both, known, settings.synthesis)
+        extra = steering.steer(state.extra_queries(), both, tree, settings.synthesis)
         state.save_extra_queries(extra, version)
         state.append_signatures(earlier.table(both, settings.cleaning.shingles), version)
         state.append_anchors(tables["anchor_votes"], version)

@@ -28,6 +28,6 @@ def rewritten_prompts(
 ) -> dg.MaterializeResult[pa.Table]:
     """One row per rewrite asked for: an annotated prompt by one rewriting method."""
     ask = llm.asker(context)
-    known = taxonomy.from_rows(categories)
-    rows = rewrites.rewrite(annotated_prompts, known, settings.rewriting, settings.guards, ask)
+    tree = taxonomy.from_rows(categories)
+    rows = rewrites.rewrite(annotated_prompts, tree, settings.rewriting, settings.guards, ask)
     return result(collected(lineage.REWRITTEN_PROMPTS, rows), ask.usage)

@@ -31,9 +31,9 @@ def synthesized_prompts(
     state: State,
 ) -> dg.MaterializeResult[pa.Table]:
     """One row per RAG prompt asked for: a drawn post turned into a user query."""
-    ask, config, known = llm.asker(context), settings.synthesis, taxonomy.from_rows(categories)
-    queries = rag.queries(expanded_keywords, known, config, state.extra_queries())
+    ask, config, tree = llm.asker(context), settings.synthesis, taxonomy.from_rows(categories)
+    queries = rag.queries(expanded_keywords, tree, config, state.extra_queries())
     texts = [query.text for query in queries]
     nearest = retrieval.nearest(texts, config.top_k, config.posts, post_index, context.log.info)
     drawn = rag.draws(queries, nearest, embedding.posts(post_index), config)
-    return result(rag.generate(drawn, known, config, settings.guards, ask), ask.usage)
+    return result(rag.generate(drawn, tree, config, settings.guards, ask), ask.usage)

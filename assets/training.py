@@ -44,15 +44,17 @@ def lineage(
     loop: Trainee, others: Sequence[Trainee], generator: Trainee, jurors: Sequence[str]
 ) -> list[dg.AssetsDefinition]:
     """All assets of the loop; `loop` is the classifier that drives it, `others` reuse its rows."""
-    found: list[dg.AssetsDefinition] = []
+    definitions: list[dg.AssetsDefinition] = []
     for iteration in ITERATIONS:
         if iteration == LAST:
-            found += [graded_prompts(loop), preference_pairs, trained_generator(generator)]
+            definitions += [graded_prompts(loop), preference_pairs, trained_generator(generator)]
         if iteration:
-            found.append(generated_prompts(iteration, jurors))
-        found.append(classifier(iteration, loop))
-        found += [classifier(iteration, o, o.name) for o in others if iteration in o.iterations]
-    return found
+            definitions.append(generated_prompts(iteration, jurors))
+        definitions.append(classifier(iteration, loop))
+        definitions += [
+            classifier(iteration, o, o.name) for o in others if iteration in o.iterations
+        ]
+    return definitions
 
 
 def classifier(iteration: int, trainee: Trainee, *suffix: str) -> dg.AssetsDefinition:
@@ -83,8 +85,8 @@ def classifier(iteration: int, trainee: Trainee, *suffix: str) -> dg.AssetsDefin
             generation.refuse_leaks(made, approved.test, more["benchmarks"], settings.cleaning)
         files = inputs.classifier(approved.train, made, config.plan)
         job = Job(trainee.name, trainee.model, "sft", config.sft, trainee.machine)
-        found = training.train(context, job, files, approved.version)
-        return _trained(CLASSIFIER, found)
+        trained = training.train(context, job, files, approved.version)
+        return _trained(CLASSIFIER, trained)
 
     return trained_classifier
 
@@ -120,11 +122,11 @@ def generated_prompts(iteration: int, jurors: Sequence[str]) -> dg.AssetsDefinit
             [row] = table.to_pylist()
             folder = training.model(row, approved.version)
             llm = llm.trained(roles.GENERATOR, folder, row["weights"])
-        ask, known = llm.asker(context), taxonomy.from_rows(categories)
-        rows = generation.generate(approved.train, known, config, settings.guards, ask)
+        ask, tree = llm.asker(context), taxonomy.from_rows(categories)
+        rows = generation.generate(approved.train, tree, config, settings.guards, ask)
         generation.gate(rows, approved.train, approved.test, benchmarks, settings.cleaning)
         if config.rejury:
-            generation.rejudge(rows, jurors, known, settings.labeling, ask)
+            generation.rejudge(rows, jurors, tree, settings.labeling, ask)
         return result(generation.table(rows), ask.usage)
 
     return generated
@@ -164,8 +166,8 @@ def graded_prompts(trainee: Trainee) -> dg.AssetsDefinition:
         predicted = training.predictions(
             context, row, approved.version, kept, given, trainee.machine
         )
-        found = pairs.grade(generated, predicted, scored)
-        return result(found, ask.usage, **dict[str, Any](pairs.counts(found)))
+        grades = pairs.grade(generated, predicted, scored)
+        return result(grades, ask.usage, **dict[str, Any](pairs.counts(grades)))
 
     return graded
 
@@ -179,8 +181,8 @@ def preference_pairs(
     graded: pa.Table, settings: dg.ResourceParam[Settings]
 ) -> dg.MaterializeResult[pa.Table]:
     """One row per preference pair: of one seed, the prompt to prefer and the one to avoid."""
-    found = pairs.pairs(graded, settings.training.pairs)
-    return result(found, seeds_without_pair=pairs.without_pair(graded, found))
+    paired = pairs.pairs(graded, settings.training.pairs)
+    return result(paired, seeds_without_pair=pairs.without_pair(graded, paired))
 
 
 def trained_generator(trainee: Trainee) -> dg.AssetsDefinition:
@@ -191,21 +193,21 @@ def trained_generator(trainee: Trainee) -> dg.AssetsDefinition:
         pool=TRAINING,
         group_name=GROUP,
         ins={
-            "found": dg.AssetIn(_key(LAST, "preference_pairs")),
+            "preferences": dg.AssetIn(_key(LAST, "preference_pairs")),
             "generated": dg.AssetIn(_key(LAST - 1, "generated_prompts")),
         },
         deps=["dataset_card"],
     )
     def generator(
         context: dg.AssetExecutionContext,
-        found: pa.Table,
+        preferences: pa.Table,
         generated: pa.Table,
         settings: dg.ResourceParam[Settings],
         training: Training,
     ) -> dg.MaterializeResult[pa.Table]:
         """One row per checkpoint: the generator trained by MDPO; its weights are never exported."""
         approved = training.approved()
-        rows = inputs.generator(found, generated, approved.train)
+        rows = inputs.generator(preferences, generated, approved.train)
         config = settings.training.mdpo
         job = Job(trainee.name, trainee.model, "mdpo", config, trainee.machine)
         return _trained(GENERATOR, training.train(context, job, [rows], approved.version))
@@ -213,9 +215,9 @@ def trained_generator(trainee: Trainee) -> dg.AssetsDefinition:
     return generator
 
 
-def _trained(table: Table[Checkpoint], found: Trained) -> dg.MaterializeResult[pa.Table]:
-    more = learned(found.metrics, found.history, found.model)
-    return result(table.build([found.row]), **more)
+def _trained(table: Table[Checkpoint], trained: Trained) -> dg.MaterializeResult[pa.Table]:
+    more = learned(trained.metrics, trained.history, trained.model)
+    return result(table.build([trained.row]), **more)
 
 
 def _key(iteration: int, *path: str) -> dg.AssetKey:

@@ -44,12 +44,12 @@ def error_correlation(
     `truth` is by row 0, 1 or -1 for unknown. The correlation of two binary variables (phi) over the
     rows on which both voted.
     """
-    wrong, known = votes != truth[:, None], (votes >= 0) & (truth >= 0)[:, None]
-    found = {}
+    wrong, comparable = votes != truth[:, None], (votes >= 0) & (truth >= 0)[:, None]
+    phi_of = {}
     for one, two in itertools.combinations(range(votes.shape[1]), 2):
-        both = known[:, one] & known[:, two]
-        found[one, two] = _phi(wrong[both, one], wrong[both, two]), int(both.sum())
-    return found
+        both = comparable[:, one] & comparable[:, two]
+        phi_of[one, two] = _phi(wrong[both, one], wrong[both, two]), int(both.sum())
+    return phi_of
 
 
 def effective_size(correlations: list[float | None], jurors: int) -> float | None:

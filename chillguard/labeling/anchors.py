@@ -39,16 +39,16 @@ def parse(document: Any, taxonomy: Taxonomy, where: str) -> tuple[Anchor, ...]:
     """Anchors of a document `{code: {unsafe: text or list, safe: …}}`; `where` is its name."""
     if not isinstance(document, dict):
         raise AnchorError(f"anchor file {where} does not map category codes to anchors")
-    found: dict[str, Anchor] = {}
+    by_id: dict[str, Anchor] = {}
     for code, by_label in document.items():
         if code not in taxonomy.codes:
             raise AnchorError(f"anchor file {where}: category {code!r} is not in the taxonomy")
         for label, text in _texts(code, by_label, where):
             key = identity.digest("anchor", text)
-            if key in found:
+            if key in by_id:
                 raise AnchorError(f"anchor file {where}: {code}: a text stands twice")
-            found[key] = Anchor(key, text, label, code)
-    return tuple(found.values())
+            by_id[key] = Anchor(key, text, label, code)
+    return tuple(by_id.values())
 
 
 def requests(
@@ -71,13 +71,13 @@ def votes(
     refresh: int,
 ) -> pa.Table:
     """The `anchor_votes` table; `jurors` are slots with their model and revision."""
-    known = {anchor.anchor_id: anchor for anchor in anchors}
-    found: list[AnchorVote] = []
+    anchor_of = {anchor.anchor_id: anchor for anchor in anchors}
+    cast: list[AnchorVote] = []
     for juror, model in jurors.items() if anchors else ():
         asked = requests(anchors, taxonomy, config, refresh)
         for outcome in ask(juror, asked, jury.parse_vote, len(anchors)):
-            anchor = known[outcome.row_id]
-            found.append(
+            anchor = anchor_of[outcome.row_id]
+            cast.append(
                 {
                     "anchor_id": outcome.row_id,
                     "juror": juror,
@@ -91,7 +91,7 @@ def votes(
                     "call_key": outcome.call_key,
                 }
             )
-    return lineage.ANCHOR_VOTES.build(found)
+    return lineage.ANCHOR_VOTES.build(cast)
 
 
 def _texts(code: str, by_label: Any, where: str) -> Iterator[tuple[str, str]]:

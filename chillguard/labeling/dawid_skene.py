@@ -31,8 +31,8 @@ def fit(votes: npt.NDArray[np.int8]) -> Estimate:
     """
     jurors = votes.shape[1]
     codes = (votes.astype(np.int64) + 1) @ 3 ** np.arange(jurors)
-    found, of_row, counts = np.unique(codes, return_inverse=True, return_counts=True)
-    patterns = found[:, None] // 3 ** np.arange(jurors) % 3 - 1
+    distinct, of_row, counts = np.unique(codes, return_inverse=True, return_counts=True)
+    patterns = distinct[:, None] // 3 ** np.arange(jurors) % 3 - 1
     valid = (patterns != ABSTAIN).any(axis=1)
     said = np.stack([patterns == label for label in (0, 1)], axis=2).astype(np.float64)
     weights = np.where(valid, counts, 0).astype(np.float64)

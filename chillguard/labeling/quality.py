@@ -44,12 +44,12 @@ class Panel:
         verdicts, refused = np.full(shape, -1, np.int8), np.zeros(shape, bool)
         for place, table in enumerate(votes.values()):
             rows = pc.index_in(table["prompt_id"], value_set=ids.combine_chunks())
-            known = np.asarray(rows.is_valid())
+            in_panel = np.asarray(rows.is_valid())
             at = np.asarray(rows.drop_null(), np.int64)
             said = np.array([_CODES[verdict] for verdict in table["verdict"].to_pylist()], np.int8)
-            verdicts[at, place] = said[known]
+            verdicts[at, place] = said[in_panel]
             refused[at, place] = np.asarray(pc.equal(table["reason"], "refusal").fill_null(False))[
-                known
+                in_panel
             ]
         return cls(
             ids.to_pylist(),
@@ -66,10 +66,10 @@ class Panel:
 
     def p_unsafe(self) -> dict[str, float | None]:
         """Probability of unsafe by prompt id, by Dawid-Skene; None without a valid vote."""
-        found = self.estimate.p_unsafe.tolist()
+        shares = self.estimate.p_unsafe.tolist()
         return {
             key: None if share != share else round(share, _DIGITS)
-            for key, share in zip(self.prompt_ids, found, strict=True)
+            for key, share in zip(self.prompt_ids, shares, strict=True)
         }
 
 
@@ -99,19 +99,19 @@ def table(
 def _judged(labeled: pa.Table, votes: Mapping[str, pa.Table]) -> pa.Table:
     """Without public samples that keep their own label: nobody abstained on them."""
     cast = pa.concat_tables([table.select(["prompt_id"]) for table in votes.values()])
-    known = cast["prompt_id"].combine_chunks()
-    return labeled.filter(pc.is_in(labeled["prompt_id"], value_set=known))
+    voted_on = cast["prompt_id"].combine_chunks()
+    return labeled.filter(pc.is_in(labeled["prompt_id"], value_set=voted_on))
 
 
 def _figure(measure: str, value: float | None, n: int, **keys: str) -> Figure:
-    known = None if value is None or value != value else round(float(value), _DIGITS)
+    rounded = None if value is None or value != value else round(float(value), _DIGITS)
     return {
         "measure": measure,
         "reference": keys.get("reference", "panel"),
         "category": keys.get("category", ALL),
         "juror": keys.get("juror", ALL),
         "other": keys.get("other", ALL),
-        "value": known,
+        "value": rounded,
         "n": int(n),
     }
 
@@ -167,10 +167,10 @@ def _held_against(
 ) -> Iterator[Figure]:
     """Error rate by juror, error correlation by pair, effective size with all and without each."""
     for place, juror in enumerate(jurors):
-        known = (votes[:, place] >= 0) & (truth >= 0)
-        wrong = (votes[known, place] != truth[known]).sum()
-        rate = _share(wrong, known.sum())
-        yield _figure("error_rate", rate, known.sum(), reference=reference, juror=juror)
+        comparable = (votes[:, place] >= 0) & (truth >= 0)
+        wrong = (votes[comparable, place] != truth[comparable]).sum()
+        rate = _share(wrong, comparable.sum())
+        yield _figure("error_rate", rate, comparable.sum(), reference=reference, juror=juror)
     pairs = agreement.error_correlation(votes, truth)
     for (one, two), (value, n) in pairs.items():
         names = {"juror": jurors[one], "other": jurors[two]}
@@ -227,10 +227,10 @@ def _anchored(votes: pa.Table) -> Iterator[Figure]:
         cast[place, jurors.index(row["juror"])] = _CODES[row["verdict"]]
         truth[place] = _CODES[row["intended_label"]]
     for place, juror in enumerate(jurors):
-        said, known = cast[:, place], {"reference": "anchors", "juror": juror}
-        yield _figure("accuracy", _share((said == truth).sum(), len(said)), len(said), **known)
+        said, keys = cast[:, place], {"reference": "anchors", "juror": juror}
+        yield _figure("accuracy", _share((said == truth).sum(), len(said)), len(said), **keys)
         gone = _share((said < 0).sum(), len(said))
-        yield _figure("abstention_rate", gone, len(said), **known)
+        yield _figure("abstention_rate", gone, len(said), **keys)
     if jurors:
         yield from _held_against("anchors", jurors, cast, truth)
 
@@ -246,16 +246,16 @@ def _drift(now: pa.Table, before: pa.Table | None) -> Iterator[Figure]:
         if last:
             common.setdefault(row["juror"], []).append((last, row))
     for juror, pairs in common.items():
-        n, known = len(pairs), {"reference": "last", "juror": juror}
+        n, keys = len(pairs), {"reference": "last", "juror": juror}
         moved = sum(last["verdict"] != row["verdict"] for last, row in pairs)
-        yield _figure("drift", _share(moved, n), n, **known)
+        yield _figure("drift", _share(moved, n), n, **keys)
         right, was_right = (
             sum(pair[side]["verdict"] == pair[side]["intended_label"] for pair in pairs)
             for side in (1, 0)
         )
-        yield _figure("accuracy_change", (right - was_right) / n, n, **known)
+        yield _figure("accuracy_change", (right - was_right) / n, n, **keys)
         replaced = any(last["model"] != row["model"] for last, row in pairs)
-        yield _figure("model_replaced", float(replaced), n, **known)
+        yield _figure("model_replaced", float(replaced), n, **keys)
 
 
 def _review(waiting: Sequence[Waiting], decisions: pa.Table) -> Iterator[Figure]:

@@ -54,39 +54,39 @@ class _Figures:
 
 def sections(quality: pa.Table) -> list[Section]:
     """All tables, in the order of reading; those without rows are left out."""
-    known = _Figures(quality)
-    found = (
-        _jurors(known), _independence(known), _pairs(known), _agreement(known), _labels(known),
-        _review(known),
+    figures = _Figures(quality)
+    all_sections = (
+        _jurors(figures), _independence(figures), _pairs(figures), _agreement(figures),
+        _labels(figures), _review(figures),
     )  # fmt: skip
-    return [section for section in found if section.rows]
+    return [section for section in all_sections if section.rows]
 
 
 def headline(quality: pa.Table) -> dict[str, float]:
     """The figures that one follows from release to release; those without votes are left out."""
-    known = _Figures(quality)
+    figures = _Figures(quality)
     names = {
-        "alpha": known.row("alpha"),
-        "kappa": known.row("kappa"),
-        "effective_jury_size": known.row("effective_size", "reviewed"),
+        "alpha": figures.row("alpha"),
+        "kappa": figures.row("kappa"),
+        "effective_jury_size": figures.row("effective_size", "reviewed"),
     }
     return {name: r["value"] for name, r in names.items() if r and r["value"] is not None}
 
 
 def pictures(quality: pa.Table) -> dict[str, bytes]:
     """Heat maps by name: error correlation of the jurors, intended against final category."""
-    known = _Figures(quality)
-    found = {}
-    pairs = known.all("error_correlation", reference="reviewed")
+    figures = _Figures(quality)
+    heat_maps = {}
+    pairs = figures.all("error_correlation", reference="reviewed")
     if pairs:
         values = {(r["juror"], r["other"]): r["value"] for r in pairs}
         both = values | {(two, one): value for (one, two), value in values.items()}
-        found["error correlation of jurors"] = _heat(both, "error correlation of jurors")
-    cells = {(r["category"], r["other"]): r["value"] for r in known.all("category_matrix")}
+        heat_maps["error correlation of jurors"] = _heat(both, "error correlation of jurors")
+    cells = {(r["category"], r["other"]): r["value"] for r in figures.all("category_matrix")}
     if cells:
         title = "final (columns) by intended category (rows)"
-        found["intended and final category"] = _heat(cells, title)
-    return found
+        heat_maps["intended and final category"] = _heat(cells, title)
+    return heat_maps
 
 
 def _heat(cells: dict[tuple[str, str], float | None], title: str) -> bytes:
@@ -99,11 +99,11 @@ def _slot(name: str) -> tuple[str, int, str]:
     return name.rstrip("0123456789"), len(name), name
 
 
-def _slots(known: _Figures) -> list[str]:
-    return sorted((row["juror"] for row in known.all("bias")), key=_slot)
+def _slots(figures: _Figures) -> list[str]:
+    return sorted((row["juror"] for row in figures.all("bias")), key=_slot)
 
 
-def _jurors(known: _Figures) -> Section:
+def _jurors(figures: _Figures) -> Section:
     columns = (
         ("bias", "+.1%", "panel"), ("abstention_rate", ".1%", "panel"),
         ("refusal_rate", ".1%", "panel"), ("error_rate", ".1%", "reviewed"),
@@ -112,9 +112,9 @@ def _jurors(known: _Figures) -> Section:
         ("drift", ".1%", "last"), ("accuracy_change", "+.1%", "last"),
     )  # fmt: skip
     rows = []
-    for slot in _slots(known):
-        cells = [known.told(measure, form, ref, juror=slot) for measure, form, ref in columns]
-        if known.told("model_replaced", ".0f", "last", juror=slot) == "1":
+    for slot in _slots(figures):
+        cells = [figures.told(measure, form, ref, juror=slot) for measure, form, ref in columns]
+        if figures.told("model_replaced", ".0f", "last", juror=slot) == "1":
             cells[-1] += " (other model)"
         rows.append((slot, *cells))
     note = (
@@ -127,14 +127,15 @@ def _jurors(known: _Figures) -> Section:
     return Section("Jurors", note, head + later, _texts(rows))
 
 
-def _independence(known: _Figures) -> Section:
-    rows, slots = [], _slots(known)
+def _independence(figures: _Figures) -> Section:
+    rows, slots = [], _slots(figures)
     for reference in ("reviewed", "anchors"):
-        if known.row("effective_size", reference):
+        if figures.row("effective_size", reference):
             without = [
-                known.told("effective_size_without", ".2f", reference, juror=slot) for slot in slots
+                figures.told("effective_size_without", ".2f", reference, juror=slot)
+                for slot in slots
             ]
-            rows.append((reference, known.told("effective_size", ".2f", reference), *without))
+            rows.append((reference, figures.told("effective_size", ".2f", reference), *without))
     note = (
         f"Effective jury size: n / (1 + (n - 1) · mean error correlation) for {len(slots)} jurors. "
         "Reviewed: " + _REVIEWED + "; a jury that errs as one cannot see it there, on the anchors "
@@ -144,26 +145,26 @@ def _independence(known: _Figures) -> Section:
     return Section("Independence", note, head, _texts(rows))
 
 
-def _pairs(known: _Figures) -> Section:
+def _pairs(figures: _Figures) -> Section:
     rows = [
         (f"{r['juror']}, {r['other']}", *(
-            known.told("error_correlation", ".3f", ref, juror=r["juror"], other=r["other"])
+            figures.told("error_correlation", ".3f", ref, juror=r["juror"], other=r["other"])
             for ref in ("reviewed", "anchors")
         ))
-        for r in known.all("error_correlation", reference="reviewed")
+        for r in figures.all("error_correlation", reference="reviewed")
     ]  # fmt: skip
     note = "Phi of being wrong, over the rows on which both voted; - where one never erred."
     return Section("Error correlation", note, ("jurors", "reviewed", "anchors"), _texts(rows))
 
 
-def _agreement(known: _Figures) -> Section:
+def _agreement(figures: _Figures) -> Section:
     measures = ("alpha", "abstention_by_intended", "abstention_by_final")
-    names = {row["category"] for measure in measures for row in known.all(measure)}
+    names = {row["category"] for measure in measures for row in figures.all(measure)}
     rows: list[tuple[str | int, ...]] = []
     for name in [ALL, *sorted(names - {ALL}, key=_slot)] if names else []:
-        votes = known.row("alpha", category=name)
-        cells = [known.told(measure, ".3f", category=name) for measure in ("alpha", "kappa")]
-        cells += [known.told(measure, ".1%", category=name) for measure in measures[1:]]
+        votes = figures.row("alpha", category=name)
+        cells = [figures.told(measure, ".3f", category=name) for measure in ("alpha", "kappa")]
+        cells += [figures.told(measure, ".1%", category=name) for measure in measures[1:]]
         rows.append((name, votes["n"] if votes else _NOTHING, *cells))
     note = (
         "By intended category: prompts with two valid votes or more, Krippendorff's alpha over "
@@ -174,28 +175,28 @@ def _agreement(known: _Figures) -> Section:
     return Section("Agreement and abstentions", note, head, rows)
 
 
-def _labels(known: _Figures) -> Section:
-    cells = known.all("label_matrix")
+def _labels(figures: _Figures) -> Section:
+    cells = figures.all("label_matrix")
     finals = sorted({row["other"] for row in cells})
     counts = {(row["category"], row["other"]): row["n"] for row in cells}
     rows: list[tuple[str | int, ...]] = [
         (intended, *(counts.get((intended, final), 0) for final in finals))
         for intended in sorted({row["category"] for row in cells})
     ]
-    differs = known.row("majority_differs", "dawid_skene")
-    told = (
+    differs = figures.row("majority_differs", "dawid_skene")
+    difference = (
         f" Dawid-Skene differs from the majority on {differs['value']:,.0f} of {differs['n']:,} "
         "rows with a majority; the majority decides." if differs else ""
     )  # fmt: skip
     head = ("intended", *(f"final {name}" for name in finals))
-    return Section("Intended and final labels", "Prompts." + told, head, rows)
+    return Section("Intended and final labels", "Prompts." + difference, head, rows)
 
 
-def _review(known: _Figures) -> Section:
+def _review(figures: _Figures) -> Section:
     rows: list[tuple[str | int, ...]] = [
         (f"{measure}: {row['other']}", row["n"])
         for measure in ("waiting", "decisions")
-        for row in known.all(measure)
+        for row in figures.all(measure)
     ]
     note = "Prompts that wait for a reviewer, by reason, and decisions, by whether they count."
     return Section("Review", note, ("what", "prompts or decisions"), rows)

@@ -64,15 +64,15 @@ def decisions(
     Columns are `prompt_id label category reviewer date`, optionally `text_hash`; a row in which
     nothing is filled in was not decided yet. `reviewers` names accounts that are a number only.
     """
-    known = frozenset(codes)
+    known_codes = frozenset(codes)
     for source, row in parsed:
         if row.error is None and not any(row.columns.get(name) for name in _FILLED_IN):
             continue
-        found = _decision(source, row, known, reviewers)
-        if isinstance(found, Decision):
-            yield found
+        decision = _decision(source, row, known_codes, reviewers)
+        if isinstance(decision, Decision):
+            yield decision
         else:
-            rejects.append(records.Reject(source, row.line, *found))
+            rejects.append(records.Reject(source, row.line, *decision))
 
 
 def from_label_studio(document: Any) -> Iterator[records.Parsed]:
@@ -99,14 +99,14 @@ def read_label(written: Any) -> Any:
     return WRITTEN.get(unicodedata.normalize("NFKC", written).strip().lower(), written)
 
 
-def rows(found: Iterable[Decision], clean: pa.Table) -> pa.Table:
+def rows(decided: Iterable[Decision], clean: pa.Table) -> pa.Table:
     """The `review_decisions` table: of several on a prompt the latest counts, else the last read.
 
     A decision on a prompt that `clean_prompts` does not keep, or on another text, does not count.
     """
     kept = clean.filter(clean["drop_reason"].is_null())
     texts = dict(zip(kept["prompt_id"].to_pylist(), kept["text_hash"].to_pylist(), strict=True))
-    every, latest = list(found), dict[str, Decision]()
+    every, latest = list(decided), dict[str, Decision]()
     for one in every:
         last = latest.get(one.prompt_id)
         if _blocked(one, texts) is None and (not last or one.decided_on >= last.decided_on):
@@ -142,14 +142,14 @@ def waiting(labeled: pa.Table, p_unsafe: Mapping[str, float | None]) -> list[Wai
     Rows without a label come first (only a decision brings them back), then split votes by
     entropy; equal ones by how unsure Dawid-Skene is, then by id. Decided rows are out.
     """
-    found: list[Waiting] = []
+    waiting_rows: list[Waiting] = []
     for row in lineage.LABELED_PROMPTS.rows(labeled):
         valid = _valid(row["votes"])
         split = SPLIT_VOTES if len(set(valid)) > 1 else None
         reason = row["drop_reason"] or split
         if reason in QUEUE_REASONS and row["decided_by"] != "review":
             entropy = _entropy(valid.count("unsafe") / len(valid)) if valid else 1.0
-            found.append(
+            waiting_rows.append(
                 {
                     "prompt_id": row["prompt_id"],
                     "queue_reason": reason,
@@ -163,7 +163,7 @@ def waiting(labeled: pa.Table, p_unsafe: Mapping[str, float | None]) -> list[Wai
                     "intended_category": row["intended_category"],
                 }
             )
-    return sorted(found, key=_order)
+    return sorted(waiting_rows, key=_order)
 
 
 def queue(ordered: Sequence[Waiting], config: ReviewConfig) -> pa.Table:

@@ -35,7 +35,7 @@ def parse(content: bytes, path: Path, version: str | None, purpose: Purpose) -> 
     Raises `NotApproved` with one sentence for a file that is unreadable or about something else.
     """
     try:
-        found = Approval.model_validate(yaml.safe_load(content.decode("utf-8")))
+        approval = Approval.model_validate(yaml.safe_load(content.decode("utf-8")))
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise NotApproved(
             f"approval file {path} cannot be read ({type(error).__name__}); it holds {FORM}"
@@ -46,14 +46,14 @@ def parse(content: bytes, path: Path, version: str | None, purpose: Purpose) -> 
         raise NotApproved(
             f"approval file {path}: {place}: {first['msg']}; it holds {FORM}"
         ) from None
-    if purpose not in found.purposes:
+    if purpose not in approval.purposes:
         raise NotApproved(
-            f"approval file {path} allows {', '.join(found.purposes)}, not {purpose}: whoever is "
-            "responsible adds it under `purposes`"
+            f"approval file {path} allows {', '.join(approval.purposes)}, not {purpose}: "
+            "whoever is responsible adds it under `purposes`"
         )
-    if version is not None and found.release != version:
+    if version is not None and approval.release != version:
         raise NotApproved(
-            f"approval file {path} is about release {found.release}, not {version}: whoever is "
+            f"approval file {path} is about release {approval.release}, not {version}: whoever is "
             "responsible approves that release"
         )
-    return found
+    return approval

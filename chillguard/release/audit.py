@@ -143,8 +143,8 @@ def report(made: Sequence[Decision], test: pa.Table) -> Report | None:
     """How right the labels of Test are by the decisions; None while nothing is decided."""
     rows = {(row["prompt_id"], row["text_hash"]): row for row in lineage.TEST_SET.rows(test)}
     pairs = [(rows.get((one.prompt_id, one.text_hash)), one) for one in made]
-    known = [(row, one) for row, one in pairs if row is not None]
-    judged = [(row, one) for row, one in known if one.label in lineage.LABELS]
+    in_test = [(row, one) for row, one in pairs if row is not None]
+    judged = [(row, one) for row, one in in_test if one.label in lineage.LABELS]
     if not judged:
         return None
     right = sum(row["label"] == one.label for row, one in judged)
@@ -153,14 +153,14 @@ def report(made: Sequence[Decision], test: pa.Table) -> Report | None:
         for row, one in judged
         if row["label"] == one.label == "unsafe" and one.category
     ]
-    twice = [one.first == one.second for _, one in known if one.first and one.second]
+    twice = [one.first == one.second for _, one in in_test if one.first and one.second]
     low, high = wilson(right, len(judged))
     return Report(
         judged=len(judged),
         right=right,
-        unclear=sum(one.label == UNCLEAR for _, one in known),
-        open=sum(one.label is None for _, one in known),
-        stale=len(pairs) - len(known),
+        unclear=sum(one.label == UNCLEAR for _, one in in_test),
+        open=sum(one.label is None for _, one in in_test),
+        stale=len(pairs) - len(in_test),
         low=low,
         high=high,
         categories=len(both_unsafe),

@@ -54,14 +54,14 @@ def difference(now: pa.Table, before: pa.Table | None) -> pa.Table:
 
 def counts(table: pa.Table) -> dict[str, int]:
     """Rows per kind of change, every kind named."""
-    found = Counter(table["change"].to_pylist())
-    return {kind: found[kind] for kind in KINDS.values()}
+    by_kind = Counter(table["change"].to_pylist())
+    return {kind: by_kind[kind] for kind in KINDS.values()}
 
 
 def relabeled(table: pa.Table) -> int:
     """Rows with another label or category than before."""
-    found = counts(table)
-    return found[KINDS[FLIP]] + found[KINDS[RELABELED]]
+    by_kind = counts(table)
+    return by_kind[KINDS[FLIP]] + by_kind[KINDS[RELABELED]]
 
 
 def by_category(table: pa.Table, taxonomy: Taxonomy) -> list[tuple[str, int, int, int, int]]:

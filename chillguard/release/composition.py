@@ -81,21 +81,23 @@ def size(rows: int) -> str:
 
 def gaps(released: Rows, tables: Mapping[str, pa.Table], taxonomy: Taxonomy) -> list[str]:
     """What a user of the release should know is missing, one sentence each."""
-    found = []
+    sentences = []
     lines = categories(released, taxonomy)
     empty = [code for code, _, train, test, _ in lines if not train + test]
     thin = [code for code, _, train, test, _ in lines if train + test and test < _THIN]
     if empty:
-        found.append(f"No rows at all: {', '.join(empty)}.")
+        sentences.append(f"No rows at all: {', '.join(empty)}.")
     if thin:
-        found.append(f"Fewer than {_THIN} Test rows: {', '.join(thin)}.")
+        sentences.append(f"Fewer than {_THIN} Test rows: {', '.join(thin)}.")
     waiting: Counter[str] = Counter()
     if "labeled_prompts" in tables:
         waiting.update(tables["labeled_prompts"]["drop_reason"].drop_null().to_pylist())
     if waiting:
         counts = ", ".join(f"{count:,} {reason}" for reason, count in sorted(waiting.items()))
-        found.append(f"Left out because models could not decide: {counts}.")
+        sentences.append(f"Left out because models could not decide: {counts}.")
     if not any(row["origin"] == "real" for row in released):
-        found.append("No prompts of real users, only what was made from posts, or public samples.")
-    found.append("Single user turns in Chinese; no conversations, no answers of assistants.")
-    return found
+        sentences.append(
+            "No prompts of real users, only what was made from posts, or public samples."
+        )
+    sentences.append("Single user turns in Chinese; no conversations, no answers of assistants.")
+    return sentences

@@ -18,11 +18,11 @@ from chillguard.tables.reasons import Reason, drop
 Compared = TypeVar("Compared", bound=rows.WithText)
 
 
-def benchmark_rows(found: Iterable[records.Record]) -> pa.Table:
+def benchmark_rows(read: Iterable[records.Record]) -> pa.Table:
     """The `benchmark_prompts` table; personal data is replaced as in every other input."""
     first: dict[str, rows.Benchmark] = {}
     copies: list[rows.Benchmark] = []
-    for record in found:
+    for record in read:
         admitted = intake.admit(record["text"])
         place = (record["source"], admitted.text_hash)
         key = identity.digest("benchmark", *place)

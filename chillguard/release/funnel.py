@@ -40,19 +40,19 @@ class Stage:
 
 def stages(tables: Mapping[str, pa.Table]) -> list[Stage]:
     """The funnel of `tables` by asset key, in their order; release tables make one line."""
-    found = []
+    counted = []
     for asset, table in tables.items():
         if "drop_reason" in table.column_names and asset != "release_drops":
-            found.append(_stage(asset, table, tables.get(f"rejected_rows/{asset}")))
+            counted.append(_stage(asset, table, tables.get(f"rejected_rows/{asset}")))
         elif asset == "post_index":
             crawled = _crawled(tables)
             merged = crawled - table.num_rows
             drops: dict[str, int] = {Reason.MERGED: merged} if merged else {}
-            found.append(Stage(asset, crawled, table.num_rows, drops))
+            counted.append(Stage(asset, crawled, table.num_rows, drops))
     kept = tables["train_set"].num_rows + tables["test_set"].num_rows
     drops = _drops(tables["release_drops"])
-    found.append(Stage("release", kept + sum(drops.values()), kept, drops))
-    return found
+    counted.append(Stage("release", kept + sum(drops.values()), kept, drops))
+    return counted
 
 
 def _stage(asset: str, table: pa.Table, rejects: pa.Table | None) -> Stage:
@@ -65,17 +65,17 @@ def _stage(asset: str, table: pa.Table, rejects: pa.Table | None) -> Stage:
 
 def problems(tables: Mapping[str, pa.Table]) -> list[str]:
     """Every place where rows appear from nowhere, vanish, or stand on two sides."""
-    found = []
+    differences = []
     for asset, feeds in _FEEDS.items():
         expected = [key for feed in feeds for key in _kept_ids(tables[feed])]
         got = tables[asset]["prompt_id"].to_pylist()
-        found += _differences(asset, expected, got)
+        differences += _differences(asset, expected, got)
     sides = ("train_set", "test_set", "release_drops")
     ends = [key for side in sides for key in tables[side]["prompt_id"].to_pylist()]
-    found += _differences("release", _kept_ids(tables["labeled_prompts"]), ends)
+    differences += _differences("release", _kept_ids(tables["labeled_prompts"]), ends)
     posts = {key for name in _crawls(tables) for key in _kept_posts(tables[name])}
-    found += _differences("post_index", posts, tables["post_index"]["post_id"].to_pylist())
-    return found
+    differences += _differences("post_index", posts, tables["post_index"]["post_id"].to_pylist())
+    return differences
 
 
 def _differences(asset: str, expected: Iterable[str], got: Iterable[str]) -> list[str]:

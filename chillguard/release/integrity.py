@@ -46,23 +46,23 @@ def leaks(
 
     `root_texts` are those of the families of both sides, where known.
     """
-    found = []
+    problems = []
     for what, of in _SAME.items():
         here, there = ({of(row): row["prompt_id"] for row in _rows(side)} for side in (train, test))
-        found += [
+        problems += [
             f"{what} of Train row {here[value]} and Test row {there[value]}"
             for value in sorted(here.keys() & there.keys())
         ]
-    found += _descent(_rows(train), _rows(test))
+    problems += _descent(_rows(train), _rows(test))
     of_train, of_test = (set(side["family_id"].to_pylist()) for side in (train, test))
-    found += [
+    problems += [
         f"{how}: roots of Train family {family} and Test family {twin}"
         for family, twin, how in roots.alike(of_train, of_test, root_texts or {}, config)
     ]
     for row, twin, score in survivors.leaks(_rows(train), _rows(test), config):
         pair = f"Train row {row['prompt_id']} and Test row {twin['prompt_id']}"
-        found.append(f"Jaccard {score:.3f} of {pair}")
-    return found
+        problems.append(f"Jaccard {score:.3f} of {pair}")
+    return problems
 
 
 def contaminated(
@@ -78,19 +78,19 @@ def contaminated(
 
 def _descent(train: Sequence[rows.Sample], test: Sequence[rows.Sample]) -> list[str]:
     """Rows made from one of the other side, or from the same parent, whatever their `family_id`."""
-    found = []
+    problems = []
     ids, parents = {row["prompt_id"] for row in train}, _by_parent(train)
     for row in test:
-        found += [
+        problems += [
             f"parent of Test row {row['prompt_id']} is Train row {parent}"
             for parent in row["parent_ids"]
             if parent in ids
         ]
         if row["prompt_id"] in parents:
             child = parents[row["prompt_id"]]
-            found.append(f"parent of Train row {child} is Test row {row['prompt_id']}")
+            problems.append(f"parent of Train row {child} is Test row {row['prompt_id']}")
     there = _by_parent(test)
-    return found + [
+    return problems + [
         f"same parent of Train row {parents[parent]} and Test row {there[parent]}"
         for parent in sorted(parents.keys() & there.keys())
     ]
@@ -139,17 +139,19 @@ def moved(
 
     `texts` are sides by `text_hash`: so it is seen also where a family got another id.
     """
-    found = []
+    problems = []
     for side, table in zip(lineage.SPLITS, (train, test), strict=True):
         for row in _rows(table):
             given = "train" if row["origin"] == "public" else frozen.get(row["family_id"], side)
             if given != side:
-                found.append(f"row {row['prompt_id']} is in {side}, its family belongs to {given}")
+                problems.append(
+                    f"row {row['prompt_id']} is in {side}, its family belongs to {given}"
+                )
             elif (before := texts.get(row["text_hash"], side)) != side:
-                found.append(
+                problems.append(
                     f"row {row['prompt_id']} is in {side}, its text was released in {before}"
                 )
-    return found
+    return problems
 
 
 def barred(tables: Iterable[pa.Table]) -> list[str]:

@@ -49,8 +49,8 @@ def published(table: pa.Table) -> pa.Table:
 
 def note(approved: Approval) -> bytes:
     """What the published folder says of its approval: version and date, not who."""
-    found = {"version": approved.release, "approved_on": approved.date.isoformat()}
-    return (json.dumps(found, indent=2) + "\n").encode("utf-8")
+    fields = {"version": approved.release, "approved_on": approved.date.isoformat()}
+    return (json.dumps(fields, indent=2) + "\n").encode("utf-8")
 
 
 def described() -> bytes:

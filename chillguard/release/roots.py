@@ -21,14 +21,14 @@ def texts(candidates: pa.Table, posts: pa.Table) -> Roots:
     """Root text by family of `candidate_prompts`, before translation; `posts` is `post_index`."""
     read = candidates.filter(pc.is_in(candidates["origin"], value_set=pa.array(_READ)))
     original = pc.coalesce(read["translated_from"], read["text"])
-    found = dict(zip(read["family_id"].to_pylist(), original.to_pylist(), strict=True))
+    text_of = dict(zip(read["family_id"].to_pylist(), original.to_pylist(), strict=True))
     made = candidates.filter(pc.equal(candidates["origin"], "rag"))
     pairs = zip(made["parent_ids"].to_pylist(), made["family_id"].to_pylist(), strict=True)
     family_of = {post: family for parents, family in pairs for post in parents}
     shown = posts.filter(pc.is_in(posts["post_id"], value_set=pa.array([*family_of], pa.string())))
     for post, text in zip(shown["post_id"].to_pylist(), shown["text"].to_pylist(), strict=True):
-        found.setdefault(family_of[post], text)
-    return found
+        text_of.setdefault(family_of[post], text)
+    return text_of
 
 
 def alike(
@@ -56,8 +56,8 @@ class _Root(Texted):
 
 
 def _rows(families: Collection[str], roots: Roots) -> list[_Root]:
-    known = sorted(family for family in families if family in roots)
-    return [{"family_id": family, "text": roots[family]} for family in known]
+    with_root = sorted(family for family in families if family in roots)
+    return [{"family_id": family, "text": roots[family]} for family in with_root]
 
 
 def _read(text: str) -> str:

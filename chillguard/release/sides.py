@@ -100,13 +100,13 @@ def _close_leaks(
     """Drop the rows of Train that have their like in Test or in a benchmark."""
     train, test = _side(rows, "train"), _side(rows, "test")
     here, there = ({row["family_id"] for row in side} for side in (train, test))
-    told = {
+    evidence_of = {
         family: f"root is like that of family {twin}: {how}"
         for family, twin, how in roots.alike(here, there, root_texts, gate)
     }
     for row in train:
-        if row["family_id"] in told:
-            drop(row, Reason.LEAK, told[row["family_id"]])
+        if row["family_id"] in evidence_of:
+            drop(row, Reason.LEAK, evidence_of[row["family_id"]])
     for row, twin, score in survivors.leaks(_kept(train), test, gate):
         drop(row, Reason.LEAK, f"twin={twin['prompt_id']} jaccard={score:.3f}")
     if benchmarks is not None:
@@ -144,13 +144,13 @@ def both(parts: Parts) -> pa.Table:
 
 def new_families(parts: Parts, frozen: Mapping[str, str]) -> pa.Table:
     """Families that got a side in this release: columns family_id, split; sorted."""
-    found = {
+    side_of = {
         row["family_id"]: row["split"]
         for table in (parts.train, parts.test, parts.drops)
         for row in table.select(["family_id", "split"]).to_pylist()
         if row["split"] is not None
     }
-    return table_of({key: side for key, side in found.items() if key not in frozen})
+    return table_of({key: side for key, side in side_of.items() if key not in frozen})
 
 
 def table_of(given: Mapping[str, str]) -> pa.Table:
