@@ -185,7 +185,7 @@ def real():
 def prompt():
     """A function that makes one prompt row at birth."""
 
-    def make(text, origin="rag", **more):
+    def make(text, origin="real", **more):
         fixed = {"intended_label": "unsafe", "intended_category": "A1", "lang": "zh"}
         return intake.prompt(origin, origin, [], text, **{**fixed, **more})
 
