@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from chillguard import identity
+from chillguard.text import matching
 from pipelines.definitions import build
 from resources.home.releases import Releases
 from resources.offline.lexicon import SAMPLES
@@ -134,7 +135,7 @@ def _paid(run):
 
 def _a_post_of_both_sources(home):
     two = {row["post_id"] for row in home.tables["crawled_posts/two"]}
-    made_from = {row["family_id"] for row in home.released}
+    made_from = {key for row in home.released for key in row["parent_ids"]}
     shown = {key for row in home.released for key in row["context_post_ids"]}
     return next(
         row for row in home.tables["crawled_posts/one"] if row["post_id"] in two & made_from & shown
@@ -142,14 +143,18 @@ def _a_post_of_both_sources(home):
 
 
 def _derived(home, post):
-    key = post["post_id"]
-    return [row for row in home.prompts if key in {row["family_id"], *row["context_post_ids"]}]
+    marks = {post["post_id"], matching.family_id(post["text"])}
+    return [
+        row
+        for row in home.prompts
+        if not marks.isdisjoint({row["family_id"], *row["parent_ids"], *row["context_post_ids"]})
+    ]
 
 
 def _texts(told, only_own):
     """The removed text and those made from it; also those that it was only shown beside."""
     key, derived = told.post["post_id"], _derived(told.before, told.post)
-    rows = [row for row in derived if row["family_id"] == key or not only_own]
+    rows = [row for row in derived if key in row["parent_ids"] or not only_own]
     # A rule-based writer says the same of the same other post where this one was not shown.
     ids = {row["prompt_id"] for row in derived}
     others = {row["text"] for row in told.before.prompts if row["prompt_id"] not in ids}
@@ -210,7 +215,7 @@ def test_answers_behind_derived_rows_are_null_their_keys_stay_and_no_other_chang
     derived = _derived(told.before, told.post)
     rows = {row["prompt_id"] for row in derived} | {
         identity.draw_id(
-            row["query_id"], row["method"], [row["family_id"], *row["context_post_ids"]]
+            row["query_id"], row["method"], [*row["parent_ids"], *row["context_post_ids"]]
         )
         for row in derived
     }
@@ -240,7 +245,7 @@ def test_the_next_release_holds_no_derived_row_and_the_old_one_stays(told):
     assert len(told.refreshed.versions) == 2
     kept = [row for row in told.refreshed.prompts if row.get("text")]
     key = told.post["post_id"]
-    assert not [row for row in kept if key in {row["family_id"], *row["context_post_ids"]}]
+    assert not [row for row in kept if key in {*row["parent_ids"], *row["context_post_ids"]}]
     released = Releases(folder=str(told.home / "release")).rows(told.refreshed.versions[1])
     ids = {row["prompt_id"] for row in _derived(told.before, told.post)}
     assert not ids & set(released["prompt_id"].to_pylist())
@@ -253,7 +258,7 @@ def test_a_query_that_drew_the_post_draws_another_one_in_its_place(told):
         row for row in told.refreshed.tables["synthesized_prompts"] if row["query_id"] in before
     ]
     assert {row["query_id"] for row in after} == before
-    assert all(row["text"] and row["family_id"] != key for row in after)
+    assert all(row["text"] and key not in row["parent_ids"] for row in after)
 
 
 def test_no_call_that_was_nulled_is_asked_again(told):
