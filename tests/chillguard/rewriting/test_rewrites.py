@@ -136,7 +136,7 @@ def test_the_number_of_rewrites_is_a_setting_and_more_keep_the_earlier_methods(c
 
 
 def test_a_prompt_that_is_spelled_anew_draws_the_same_methods(swap):
-    swap(*(method for method in rewrites.methods() if method.transform is None))
+    swap(method for method in methods.methods() if method.transform is None)
     for n in range(20):
         one = _prompt("a", text=builders.mixed(n), family_id=f"f{n}")
         two = _prompt("b", text="·".join(builders.mixed(n)), family_id=f"f{n}")

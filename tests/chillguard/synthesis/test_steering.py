@@ -85,7 +85,7 @@ def test_each_release_adds_a_step_up_to_the_most():
     st.dictionaries(st.sampled_from(CODES), st.integers(1, 90)),
     st.dictionaries(st.sampled_from(CODES), st.integers(0, 9)),
     st.integers(0, 9),
-    st.integers(0, 60),
+    st.integers(1, 60),
     st.integers(0, 60),
 )
 def test_extra_queries_only_grow_and_no_further_than_the_most(extra, counts, below, step, most):

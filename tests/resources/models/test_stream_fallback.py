@@ -48,7 +48,7 @@ def _key(text, salvage):
     if salvage:
         sampling = request.sampling.varied()
         request = call.ChatRequest("row", request.messages, sampling)
-    return call.call_key("m", "main", request, salvage * stream._SALVAGE)
+    return call.call_key("m", "main", request, salvage * stream.SALVAGE)
 
 
 def _held(ledger, text="q"):

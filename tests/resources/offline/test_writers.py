@@ -172,7 +172,7 @@ def test_the_rewriter_answers_all_methods_of_a_call_by_number(layout):
 def test_what_the_synthesizer_writes_passes_the_guards(kind, name):
     config = guards.GuardConfig()
     for prompt in _synthesize(_sample(name), kind=kind).values():
-        row = {"text": prompt, "lang": language.detect(prompt)}
+        row = {"text": prompt, "lang": language.detect(prompt), "drop_reason": None}
         assert guards.check(row, config, ("zh", "en"), TAXONOMY) is None
 
 
