@@ -7,6 +7,7 @@ import unicodedata
 import pytest
 
 from chillguard.tables import lineage
+from chillguard.text import matching
 
 KEYS = [
     "taxonomy",
@@ -111,14 +112,15 @@ def test_the_card_says_that_stand_ins_made_it(offline):
 
 
 def test_every_released_row_walks_back_to_a_post_or_a_read_prompt(offline):
-    posts = {row["post_id"] for row in offline.rows("post_index")}
+    posts = {row["post_id"]: row["text"] for row in offline.rows("post_index")}
     read = {row["prompt_id"]: row for row in offline.rows("annotated_prompts")}
     public = {row["prompt_id"] for row in offline.rows("public_prompts")}
     for row in (*offline.rows("train_set"), *offline.rows("test_set")):
         match row["origin"]:
             case "rag":
-                assert row["parent_ids"] == [row["family_id"]]
-                assert {row["family_id"], *row["context_post_ids"]} <= posts
+                (post,) = row["parent_ids"]
+                assert row["family_id"] == matching.family_id(posts[post])
+                assert {*row["context_post_ids"]} <= posts.keys()
             case "rewrite":
                 (parent,) = row["parent_ids"]
                 assert read[parent]["family_id"] == row["family_id"]

@@ -12,6 +12,7 @@ from assets import metadata
 from assets import release as release_assets
 from chillguard import identity, taxonomy
 from chillguard.release import sides
+from chillguard.text import matching
 from pipelines import profile as profiles
 from resources.offline.lexicon import SAMPLES
 from tests.chillguard.builders import mixed
@@ -128,7 +129,7 @@ def test_copies_are_one_family_and_one_of_them_is_rewritten(first):
 
 def test_without_families_by_text_the_same_rows_stand_on_both_sides(desk, monkeypatch):
     """The planted copies would be seen, if ids of rows were what families are known by."""
-    monkeypatch.setattr(identity, "family_id", identity.text_hash)
+    monkeypatch.setattr(matching, "family_id", identity.text_hash)
     monkeypatch.setattr(sides.roots, "alike", lambda *_: iter(()))
     shutil.rmtree(desk.home)
     house = desk.house(**_planted())
@@ -169,7 +170,7 @@ def test_five_releases_change_no_side(desk, tmp_path):
     file.write_text(yaml.safe_dump({**document, "version": "other"}, allow_unicode=True), "utf-8")
     assert desk.house(**planted, source="june", taxonomy=str(file)).run().success
     ever = _hold(desk.home, ever)
-    shutil.rmtree(desk.home / "state")
+    _lose_state(desk.home)
     new = [_row(mixed(f"new {n}")) for n in range(12)]
     house = desk.house(**{**planted, "real": [*new, *planted["real"]]}, source="july")
     assert house.run().success
@@ -192,7 +193,7 @@ def test_sides_that_were_forgotten_are_told_before_anything_is_released(desk, mo
     monkeypatch.setattr(
         identity, "hash_order", lambda *parts: identity.text_hash(str(parts)).encode()
     )
-    shutil.rmtree(desk.home / "state")
+    _lose_state(desk.home)
     house = desk.house(**_planted())
     result = house.run(check=False)
     assert not result.success
@@ -251,3 +252,11 @@ def test_a_home_of_old_keeps_its_sides(desk, source):
     assert len(taken) > 40
     assert all(given[family] == given[old[family]] for family in taken)
     _hold(desk.home, ever)
+
+
+def _lose_state(home):
+    """All of `state/` is gone but the keyword pool, which a run beside releases asks back for."""
+    pool = (home / "state/keywords.parquet").read_bytes()
+    shutil.rmtree(home / "state")
+    (home / "state").mkdir()
+    (home / "state/keywords.parquet").write_bytes(pool)
