@@ -286,9 +286,10 @@ def test_a_dropped_file_starts_one_run_of_what_depends_on_it(desk, story):
 
 
 def test_only_the_rows_of_the_dropped_file_are_paid(desk, story):
-    [new] = [row["prompt_id"] for row in desk.rows("real_prompts") if row["text"] == NEW["text"]]
+    [root] = [row for row in desk.rows("real_prompts") if row["text"] == NEW["text"]]
+    new = root["prompt_id"]
     tables = [*desk.rows("clean_prompts"), *desk.rows("rewritten_prompts")]
-    family = {row["prompt_id"] for row in tables if row["family_id"] == new}
+    family = {row["prompt_id"] for row in tables if row["family_id"] == root["family_id"]}
     # A rewrite is asked for under the id of its source and the method.
     paid = [
         row_id.split("/")[0] for run_id, row_id in desk.calls() if run_id == story.refreshed.run_id
