@@ -50,7 +50,8 @@ def test_a_tree_ends_with_what_has_a_session_of_its_own(start):
     parent, child = start("plain")
     assert processes.descendants(parent.pid) == {child}
     processes.end_tree(parent.pid)
-    assert parent.wait() == -signal.SIGTERM
+    # Where the machine is busy for as long as politeness lasts, the second signal comes too.
+    assert parent.wait() in (-signal.SIGTERM, -signal.SIGKILL)
     assert not _runs(child)
     assert processes.descendants(parent.pid) == set()
 
