@@ -55,7 +55,7 @@ bench: .venv/dev .venv/train
 	for file in benchmarks/$(or $(NAME),*)_bench.py; do $(BIN)/python "$$file"; done
 
 drill: .venv/dev
-	failed=0; for name in kill lineage answers; do $(BIN)/python benchmarks/$${name}_drill.py || failed=1; done; exit $$failed
+	failed=0; for name in kill lineage answers sides; do $(BIN)/python benchmarks/$${name}_drill.py || failed=1; done; exit $$failed
 
 check: .venv/dev home
 	$(BIN)/ruff format --check .
