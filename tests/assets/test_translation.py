@@ -40,7 +40,10 @@ def put(bench, prompt):
     def fill(*public):
         english, _ = next(iter(lexicon.translations().items()))
         rows = {
-            "synthesized_prompts": [prompt("今天的天气真的不错"), prompt(english, lang="en")],
+            "synthesized_prompts": [
+                prompt("今天的天气真的不错", "rag"),
+                prompt(english, "rag", lang="en"),
+            ],
             "annotated_prompts": [prompt("周末去图书馆看书", "real")],
             "rewritten_prompts": [prompt("What a lovely unknown day", "rewrite", lang="en")],
             "public_prompts": [

@@ -182,7 +182,7 @@ def test_an_engine_killed_in_mid_run_costs_only_what_was_in_flight(
     server = Server(engine_home / "bin/vllm", models_folder, tmp_path / "engine.log")
     server.start()
     try:
-        asked = long_requests(200, 60)
+        asked = long_requests(200, 400)
         short = [
             request(f"short{n}", f"短 {n}", {"choice": ["xx"]}, max_tokens=8) for n in range(40)
         ]
