@@ -21,7 +21,6 @@ def shares_found(kinds, count):
             clean != plant.text and matcher.find_longest_match().size <= len(plant.value) // 2
         )
     shares = {kind: found[kind] / tried[kind] for kind in tried}
-    print(f"{found.total() / tried.total():.4f}", shares)  # noqa: T201
     return found.total() / tried.total(), shares
 
 
@@ -38,5 +37,4 @@ def test_of_hidden_forms_85_in_100_are_found():
 
 def test_of_2000_clean_texts_at_most_one_in_a_hundred_is_changed():
     changed = [text for text in clean_data.texts(11, 2000) if personal_data.replace(text) != text]
-    print(len(changed))  # noqa: T201
     assert len(changed) <= 20
